@@ -60,6 +60,9 @@ type Owner interface {
 	// Checkpoint returns an offset and the owner's state at exactly that offset (all records below it applied, none
 	// above). The offset is at least the end of what had been appended when Checkpoint was called. Called from an upload goroutine.
 	Checkpoint() (offset int64, state []byte)
+	// Confirmed is called on the WAL's completion goroutine after Stream.Confirmed has moved to next and before Done.Appended of the
+	// appends that it covers; several completions may be folded into one call. It must not block.
+	Confirmed(next int64)
 }
 
 // Opened is what OpenStream found.
