@@ -1,0 +1,107 @@
+package wal
+
+import (
+	"fmt"
+	"log/slog"
+)
+
+// Bounds and defaults of Options.
+const (
+	DefaultCapacity   = 2 << 30
+	DefaultMemory     = 256 << 20
+	DefaultQueueDepth = 8
+	DefaultBlock      = 256 << 10
+
+	minCapacity = 1 << 20
+	minMemory   = 4 << 20
+	maxQueue    = 16
+	maxBlock    = chunkBytes
+)
+
+// Options configures a Log. Path or Device must be set.
+type Options struct {
+	// Path of a file or a raw block device. A file that does not exist is created, a blank device is formatted.
+	Path string
+	// CapacityBytes is the size of the file when it is created, headers included. Ignored for an existing file; a block device is used
+	// whole. A multiple of 4096, at least 1 MiB. Default 2 GiB.
+	CapacityBytes int64
+
+	// ClusterID (at most 64 bytes) and NodeID are stored at creation. A target of another cluster or node is refused.
+	ClusterID string
+	NodeID    int32
+	// NodeEpoch is the epoch that the controller gave to this incarnation of the node. A target that carries a higher one is refused.
+	// 0: not known, the stored epoch is kept.
+	NodeEpoch int64
+
+	// MemoryBytes bounds the memory for entries: those being written and those still referenced. Default 256 MiB, at least 4 MiB.
+	MemoryBytes int64
+	// QueueDepth is how many block writes may be in flight, 1 to 16. Default 8.
+	QueueDepth int
+	// BlockBytes is the largest block that a group commit gathers; larger records get a block of their own. A multiple of
+	// 4096, 4 KiB to 1 MiB. Default 256 KiB.
+	BlockBytes int
+
+	// Mode forces a way of writing. Default: io_uring where the kernel allows it.
+	Mode Mode
+	// Logger default: discard.
+	Logger *slog.Logger
+	// OnSpace is called after space or memory became free following an ErrFull or ErrNoMemory. Any goroutine; it must not block.
+	OnSpace func()
+	// OnFailure is called once when the device fails, before the pending completions are told. It must not block and must not call Close.
+	OnFailure func(error)
+
+	// Device replaces Path: a test double, always written by pwrite.
+	Device Device
+}
+
+// Device is what a log needs of its target. Offsets, lengths and buffers are aligned to 4096 bytes.
+type Device interface {
+	// WriteAt returns nil only after p is on stable storage. It is called from several goroutines at once, for disjoint ranges.
+	WriteAt(p []byte, off int64) (int, error)
+	ReadAt(p []byte, off int64) (int, error)
+	// Flush makes everything durable that a ReadAt has returned.
+	Flush() error
+	Size() int64
+	Close() error
+}
+
+func (o Options) withDefaults() Options {
+	if o.CapacityBytes == 0 {
+		o.CapacityBytes = DefaultCapacity
+	}
+	if o.MemoryBytes == 0 {
+		o.MemoryBytes = DefaultMemory
+	}
+	if o.QueueDepth == 0 {
+		o.QueueDepth = DefaultQueueDepth
+	}
+	if o.BlockBytes == 0 {
+		o.BlockBytes = DefaultBlock
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+func (o Options) validate() error {
+	switch {
+	case o.Path == "" && o.Device == nil:
+		return fmt.Errorf("wal: Options.Path is empty")
+	case o.CapacityBytes < minCapacity || o.CapacityBytes%pageBytes != 0:
+		return fmt.Errorf("wal: Options.CapacityBytes is %d, want a multiple of %d and at least %d", o.CapacityBytes, pageBytes, minCapacity)
+	case len(o.ClusterID) > maxClusterID:
+		return fmt.Errorf("wal: Options.ClusterID has %d bytes, want at most %d", len(o.ClusterID), maxClusterID)
+	case o.MemoryBytes < minMemory:
+		return fmt.Errorf("wal: Options.MemoryBytes is %d, want at least %d", o.MemoryBytes, minMemory)
+	case o.QueueDepth < 1 || o.QueueDepth > maxQueue:
+		return fmt.Errorf("wal: Options.QueueDepth is %d, want 1 to %d", o.QueueDepth, maxQueue)
+	case o.BlockBytes < pageBytes || o.BlockBytes > maxBlock || o.BlockBytes%pageBytes != 0:
+		return fmt.Errorf("wal: Options.BlockBytes is %d, want a multiple of %d from %d to %d", o.BlockBytes, pageBytes, pageBytes, maxBlock)
+	case o.Mode != ModeAuto && o.Mode != ModeURing && o.Mode != ModePWrite:
+		return fmt.Errorf("wal: Options.Mode is %q, want %q, %q or empty", o.Mode, ModeURing, ModePWrite)
+	case o.Device != nil && o.Mode == ModeURing:
+		return fmt.Errorf("wal: Options.Mode is %q, but a Device is always written by %q", o.Mode, ModePWrite)
+	}
+	return nil
+}
