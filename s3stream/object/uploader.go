@@ -1,0 +1,162 @@
+package object
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ringmq/ringmq/s3stream/objstore"
+)
+
+// uploader brings one object into a bucket: a single Put when it is small, else parts in parallel. Its methods belong to one
+// goroutine; only the parts themselves run on others.
+type uploader struct {
+	bucket objstore.Bucket
+	key    string
+	ctx    context.Context // of the whole upload; cancelled by the first failure
+	cancel context.CancelCauseFunc
+
+	uploadID string        // empty until the first part
+	slots    chan struct{} // one token per part in flight
+	running  sync.WaitGroup
+
+	mu struct {
+		sync.Mutex
+		parts []objstore.Part // by number-1; Number is 0 until that part is done
+	}
+	requests         int
+	written, copied  int64
+	finishedOrFailed bool
+}
+
+// abortTimeout bounds the clean-up after a failed upload, which must not depend on the caller's context.
+const abortTimeout = 10 * time.Second
+
+func newUploader(ctx context.Context, b objstore.Bucket, key string, parallel int) *uploader {
+	u := &uploader{bucket: b, key: key, slots: make(chan struct{}, parallel)}
+	u.ctx, u.cancel = context.WithCancelCause(ctx)
+	return u
+}
+
+// err returns the first failure, or why the caller's context ended.
+func (u *uploader) err() error {
+	if u.ctx.Err() == nil {
+		return nil
+	}
+	return fmt.Errorf("object: upload of %s: %w", u.key, context.Cause(u.ctx))
+}
+
+// send uploads data as the next part. It waits for a slot, not for the part. done, if not nil, is called once, whatever happens, when
+// data is not read any more.
+func (u *uploader) send(data [][]byte, done func()) error {
+	n := objstore.Size(data)
+	u.written += n
+	return u.part(done, func(ctx context.Context, number int) (objstore.Part, error) {
+		p, err := u.bucket.UploadPart(ctx, u.key, u.uploadID, number, data...)
+		if err == nil && p.Size != n {
+			err = fmt.Errorf("object: the store took %d of the %d bytes of part %d", p.Size, n, number)
+		}
+		return p, err
+	})
+}
+
+// copy makes the next part out of the bytes [off, off+n) of the object src.
+func (u *uploader) copy(src string, off, n int64) error {
+	u.copied += n
+	return u.part(nil, func(ctx context.Context, number int) (objstore.Part, error) {
+		return u.bucket.CopyPart(ctx, u.key, u.uploadID, number, src, off, n)
+	})
+}
+
+func (u *uploader) part(done func(), do func(context.Context, int) (objstore.Part, error)) error {
+	if done == nil {
+		done = func() {}
+	}
+	if u.uploadID == "" && u.ctx.Err() == nil {
+		id, err := u.bucket.CreateUpload(u.ctx, u.key)
+		if err != nil {
+			u.cancel(err)
+		}
+		u.uploadID = id
+	}
+	select {
+	case u.slots <- struct{}{}:
+	case <-u.ctx.Done():
+	}
+	if err := u.err(); err != nil {
+		done()
+		return err
+	}
+	u.mu.Lock()
+	u.mu.parts = append(u.mu.parts, objstore.Part{})
+	number := len(u.mu.parts)
+	u.mu.Unlock()
+	u.requests++
+	u.running.Go(func() {
+		p, err := do(u.ctx, number)
+		done()
+		if err != nil {
+			u.cancel(err) // the first cause stays
+		} else {
+			u.mu.Lock()
+			u.mu.parts[number-1] = p
+			u.mu.Unlock()
+		}
+		<-u.slots
+	})
+	return nil
+}
+
+// finish makes the object: tail is its last bytes, and all of them when no part was sent before. After an error nothing of the upload
+// remains, as far as the store can be reached; what remains the sweep of unfinished uploads removes.
+func (u *uploader) finish(tail [][]byte) error {
+	if u.uploadID == "" && u.ctx.Err() == nil {
+		u.finishedOrFailed = true
+		u.requests++
+		u.written += objstore.Size(tail)
+		defer u.cancel(nil)
+		if err := u.bucket.Put(u.ctx, u.key, tail...); err != nil {
+			return fmt.Errorf("object: upload of %s: %w", u.key, err)
+		}
+		return nil
+	}
+	if err := u.send(tail, nil); err != nil {
+		u.abort()
+		return err
+	}
+	u.running.Wait()
+	err := u.err()
+	if err == nil {
+		if err = u.bucket.CompleteUpload(u.ctx, u.key, u.uploadID, u.mu.parts); err != nil {
+			err = fmt.Errorf("object: upload of %s: %w", u.key, err)
+		}
+	}
+	if err != nil {
+		u.abort()
+		return err
+	}
+	u.finishedOrFailed = true
+	u.cancel(nil)
+	return nil
+}
+
+var errAborted = errors.New("aborted")
+
+// abort stops and waits for the parts in flight and removes the upload. It does nothing after finish or another abort.
+func (u *uploader) abort() {
+	if u.finishedOrFailed {
+		return
+	}
+	u.finishedOrFailed = true
+	u.cancel(errAborted)
+	u.running.Wait()
+	if u.uploadID == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(u.ctx), abortTimeout)
+	defer cancel()
+	// A failure leaves an unfinished upload, which the sweep removes: there is nothing better to do with it here.
+	_ = u.bucket.AbortUpload(ctx, u.key, u.uploadID)
+}
