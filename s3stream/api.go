@@ -26,6 +26,12 @@ var (
 	ErrFailed = errors.New("s3stream: write-ahead log failed")
 	// ErrNotFound: the metadata does not know the stream.
 	ErrNotFound = errors.New("s3stream: no such stream")
+	// ErrTooLarge: the record can never fit the WAL or its memory. Nothing was appended.
+	ErrTooLarge = errors.New("s3stream: record is too large")
+	// ErrCold: the offset is not in the log cache. Stream.ReadCold has it.
+	ErrCold = errors.New("s3stream: offset is not in memory")
+	// ErrDataLoss: acknowledged records that the metadata expects in the WAL are not there. See DataLossError.
+	ErrDataLoss = errors.New("s3stream: acknowledged records are missing")
 )
 
 // Mem holds bytes alive. Whoever is handed bytes with a Mem owns one reference and calls Unref once.
