@@ -1,0 +1,309 @@
+package kraft
+
+import (
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ringmq/ringmq/kraft/internal/wire"
+	"github.com/ringmq/ringmq/kraft/record"
+)
+
+// Keys of the private requests. Kafka's own keys stay far below 1000.
+const (
+	keyRaft           int16 = 1000 // raft messages, one way
+	keyEnvelope       int16 = 1001 // a request for the active controller
+	keyFetchLog       int16 = 1002 // committed entries for an observer
+	keyFetchSnapshot  int16 = 1003 // a piece of a snapshot
+	keyPrepareObjects int16 = 1010
+	keyCommitObjects  int16 = 1011
+	keyOpenStream     int16 = 1012
+	keyCloseStream    int16 = 1013
+	keyTrimStream     int16 = 1014
+	keyDeletedObjects int16 = 1015
+)
+
+// The stream requests. All are answered by a StreamResponse. Node and NodeEpoch name the asking broker and its registration.
+type (
+	// PrepareObjectsRequest reserves Count object ids, which have to be committed within an hour.
+	PrepareObjectsRequest struct {
+		private
+		Node      int32
+		NodeEpoch int64
+		Count     int32 // 1..MaxPrepare
+	}
+	// CommitObjectsRequest makes objects part of streams, all or nothing.
+	CommitObjectsRequest struct {
+		private
+		Node      int32
+		NodeEpoch int64
+		// Extends: the objects continue their streams at Stream.End (an upload). Otherwise they replace Compacted, with the same offsets.
+		Extends   bool
+		New       []NewObject
+		Compacted []ObjectID
+	}
+	// OpenStreamRequest makes Node the owner of the stream. Epoch is the leader epoch of the stream's partition, which Node leads.
+	OpenStreamRequest struct {
+		private
+		Stream    StreamID
+		Epoch     int64
+		Node      int32
+		NodeEpoch int64
+	}
+	// CloseStreamRequest says that nothing of the stream remains in the WAL of its owner.
+	CloseStreamRequest struct {
+		private
+		Stream    StreamID
+		Epoch     int64
+		Node      int32
+		NodeEpoch int64
+	}
+	// TrimStreamRequest moves the start of the stream up to Start; a lower Start than the present one changes nothing.
+	TrimStreamRequest struct {
+		private
+		Stream    StreamID
+		Epoch     int64
+		Node      int32
+		NodeEpoch int64
+		Start     int64
+	}
+	// DeletedObjectsRequest forgets destroyed objects that are gone from the bucket. Unknown ids are ignored.
+	DeletedObjectsRequest struct {
+		private
+		Node      int32
+		NodeEpoch int64
+		IDs       []ObjectID
+	}
+)
+
+// MaxPrepare bounds PrepareObjectsRequest.Count.
+const MaxPrepare = 10_000
+
+// NewObject is one object of a commit, prepared before.
+type NewObject struct {
+	ID     ObjectID
+	Kind   ObjectKind
+	Size   int64   // bytes in the bucket
+	Ranges []Range // by stream, then start; a stream object has exactly one
+}
+
+// StreamResponse answers every stream request.
+type StreamResponse struct {
+	private
+	key     int16
+	Code    Code
+	Message string
+	First   ObjectID // PrepareObjects: the ids are First, First+1, …
+}
+
+// Err is nil when the request was granted.
+func (r *StreamResponse) Err() error {
+	if r.Code == CodeNone {
+		return nil
+	}
+	return &CodeError{Code: r.Code, Message: r.Message}
+}
+
+// private is the part of kmsg.Request and kmsg.Response that is the same for all messages of this package: they have one version, 0.
+type private struct{}
+
+func (private) MaxVersion() int16 { return 0 }
+func (private) SetVersion(int16)  {}
+func (private) GetVersion() int16 { return 0 }
+func (private) IsFlexible() bool  { return false }
+
+var (
+	_ kmsg.Request  = (*PrepareObjectsRequest)(nil)
+	_ kmsg.Request  = (*CommitObjectsRequest)(nil)
+	_ kmsg.Request  = (*OpenStreamRequest)(nil)
+	_ kmsg.Request  = (*CloseStreamRequest)(nil)
+	_ kmsg.Request  = (*TrimStreamRequest)(nil)
+	_ kmsg.Request  = (*DeletedObjectsRequest)(nil)
+	_ kmsg.Response = (*StreamResponse)(nil)
+)
+
+func (*PrepareObjectsRequest) Key() int16 { return keyPrepareObjects }
+func (*CommitObjectsRequest) Key() int16  { return keyCommitObjects }
+func (*OpenStreamRequest) Key() int16     { return keyOpenStream }
+func (*CloseStreamRequest) Key() int16    { return keyCloseStream }
+func (*TrimStreamRequest) Key() int16     { return keyTrimStream }
+func (*DeletedObjectsRequest) Key() int16 { return keyDeletedObjects }
+func (r *StreamResponse) Key() int16      { return r.key }
+
+func streamResponse(key int16) kmsg.Response { return &StreamResponse{key: key} }
+
+func (*PrepareObjectsRequest) ResponseKind() kmsg.Response { return streamResponse(keyPrepareObjects) }
+func (*CommitObjectsRequest) ResponseKind() kmsg.Response  { return streamResponse(keyCommitObjects) }
+func (*OpenStreamRequest) ResponseKind() kmsg.Response     { return streamResponse(keyOpenStream) }
+func (*CloseStreamRequest) ResponseKind() kmsg.Response    { return streamResponse(keyCloseStream) }
+func (*TrimStreamRequest) ResponseKind() kmsg.Response     { return streamResponse(keyTrimStream) }
+func (*DeletedObjectsRequest) ResponseKind() kmsg.Response { return streamResponse(keyDeletedObjects) }
+
+// RequestKind returns the kind of request that this response answers.
+func (r *StreamResponse) RequestKind() kmsg.Request { return streamRequest(r.key) }
+
+// streamRequest returns an empty stream request of the key, nil if there is none.
+func streamRequest(key int16) kmsg.Request {
+	switch key {
+	case keyPrepareObjects:
+		return &PrepareObjectsRequest{}
+	case keyCommitObjects:
+		return &CommitObjectsRequest{}
+	case keyOpenStream:
+		return &OpenStreamRequest{}
+	case keyCloseStream:
+		return &CloseStreamRequest{}
+	case keyTrimStream:
+		return &TrimStreamRequest{}
+	case keyDeletedObjects:
+		return &DeletedObjectsRequest{}
+	}
+	return nil
+}
+
+// AppendTo appends the wire form.
+func (r *PrepareObjectsRequest) AppendTo(dst []byte) []byte {
+	dst = wire.AppendVarint(dst, int64(r.Node))
+	dst = wire.AppendVarint(dst, r.NodeEpoch)
+	return wire.AppendVarint(dst, int64(r.Count))
+}
+
+// ReadFrom parses the wire form.
+func (r *PrepareObjectsRequest) ReadFrom(src []byte) error {
+	d := wire.NewReader(src)
+	r.Node, r.NodeEpoch, r.Count = d.Int32(), d.Varint(), d.Int32()
+	return closeReader(d, r)
+}
+
+// AppendTo appends the wire form.
+func (r *CommitObjectsRequest) AppendTo(dst []byte) []byte {
+	dst = wire.AppendVarint(dst, int64(r.Node))
+	dst = wire.AppendVarint(dst, r.NodeEpoch)
+	dst = wire.AppendBool(dst, r.Extends)
+	dst = wire.AppendUvarint(dst, uint64(len(r.New)))
+	for _, o := range r.New {
+		dst = wire.AppendVarint(dst, int64(o.ID))
+		dst = append(dst, byte(o.Kind))
+		dst = wire.AppendVarint(dst, o.Size)
+		dst = record.AppendRanges(dst, o.Ranges)
+	}
+	return appendObjectIDs(dst, r.Compacted)
+}
+
+// ReadFrom parses the wire form.
+func (r *CommitObjectsRequest) ReadFrom(src []byte) error {
+	d := wire.NewReader(src)
+	r.Node, r.NodeEpoch, r.Extends = d.Int32(), d.Varint(), d.Bool()
+	r.New = make([]NewObject, d.Count(4))
+	for i := range r.New {
+		o := &r.New[i]
+		o.ID, o.Kind, o.Size = ObjectID(d.Varint()), ObjectKind(d.Byte()), d.Varint()
+		o.Ranges = record.ReadRanges(d)
+	}
+	r.Compacted = readObjectIDs(d)
+	return closeReader(d, r)
+}
+
+// AppendTo appends the wire form.
+func (r *OpenStreamRequest) AppendTo(dst []byte) []byte {
+	return appendStream(dst, r.Stream, r.Epoch, r.Node, r.NodeEpoch)
+}
+
+// ReadFrom parses the wire form.
+func (r *OpenStreamRequest) ReadFrom(src []byte) error {
+	d := wire.NewReader(src)
+	r.Stream, r.Epoch, r.Node, r.NodeEpoch = readStream(d)
+	return closeReader(d, r)
+}
+
+// AppendTo appends the wire form.
+func (r *CloseStreamRequest) AppendTo(dst []byte) []byte {
+	return appendStream(dst, r.Stream, r.Epoch, r.Node, r.NodeEpoch)
+}
+
+// ReadFrom parses the wire form.
+func (r *CloseStreamRequest) ReadFrom(src []byte) error {
+	d := wire.NewReader(src)
+	r.Stream, r.Epoch, r.Node, r.NodeEpoch = readStream(d)
+	return closeReader(d, r)
+}
+
+// AppendTo appends the wire form.
+func (r *TrimStreamRequest) AppendTo(dst []byte) []byte {
+	return wire.AppendVarint(appendStream(dst, r.Stream, r.Epoch, r.Node, r.NodeEpoch), r.Start)
+}
+
+// ReadFrom parses the wire form.
+func (r *TrimStreamRequest) ReadFrom(src []byte) error {
+	d := wire.NewReader(src)
+	r.Stream, r.Epoch, r.Node, r.NodeEpoch = readStream(d)
+	r.Start = d.Varint()
+	return closeReader(d, r)
+}
+
+// AppendTo appends the wire form.
+func (r *DeletedObjectsRequest) AppendTo(dst []byte) []byte {
+	dst = wire.AppendVarint(dst, int64(r.Node))
+	dst = wire.AppendVarint(dst, r.NodeEpoch)
+	return appendObjectIDs(dst, r.IDs)
+}
+
+// ReadFrom parses the wire form.
+func (r *DeletedObjectsRequest) ReadFrom(src []byte) error {
+	d := wire.NewReader(src)
+	r.Node, r.NodeEpoch = d.Int32(), d.Varint()
+	r.IDs = readObjectIDs(d)
+	return closeReader(d, r)
+}
+
+// AppendTo appends the wire form.
+func (r *StreamResponse) AppendTo(dst []byte) []byte {
+	dst = wire.AppendVarint(dst, int64(r.Code))
+	dst = wire.AppendString(dst, r.Message)
+	return wire.AppendVarint(dst, int64(r.First))
+}
+
+// ReadFrom parses the wire form.
+func (r *StreamResponse) ReadFrom(src []byte) error {
+	d := wire.NewReader(src)
+	r.Code, r.Message, r.First = Code(d.Int16()), d.String(), ObjectID(d.Varint())
+	return closeReader(d, r)
+}
+
+func appendStream(dst []byte, id StreamID, epoch int64, node int32, nodeEpoch int64) []byte {
+	dst = wire.AppendVarint(dst, int64(id))
+	dst = wire.AppendVarint(dst, epoch)
+	dst = wire.AppendVarint(dst, int64(node))
+	return wire.AppendVarint(dst, nodeEpoch)
+}
+
+func readStream(d *wire.Reader) (id StreamID, epoch int64, node int32, nodeEpoch int64) {
+	return StreamID(d.Varint()), d.Varint(), d.Int32(), d.Varint()
+}
+
+func appendObjectIDs(dst []byte, ids []ObjectID) []byte {
+	dst = wire.AppendUvarint(dst, uint64(len(ids)))
+	for _, id := range ids {
+		dst = wire.AppendVarint(dst, int64(id))
+	}
+	return dst
+}
+
+func readObjectIDs(d *wire.Reader) []ObjectID {
+	n := d.Count(1)
+	if n == 0 {
+		return nil
+	}
+	ids := make([]ObjectID, n)
+	for i := range ids {
+		ids[i] = ObjectID(d.Varint())
+	}
+	return ids
+}
+
+func closeReader(d *wire.Reader, what any) error {
+	if err := d.Close(); err != nil {
+		return fmt.Errorf("kraft: %T: %w", what, err)
+	}
+	return nil
+}
