@@ -1,0 +1,190 @@
+package config
+
+import (
+	"path/filepath"
+	"strconv"
+)
+
+// storage settles buckets, write-ahead log and their sizes.
+func (b *builder) storage() error {
+	if err := b.buckets(); err != nil {
+		return err
+	}
+	if err := b.wal(); err != nil {
+		return err
+	}
+	c, memory := b.c, b.src.MemoryBytes
+	c.S3 = S3{
+		WALCacheBytes:                     b.num("s3.wal.cache.size"),
+		UploadThresholdBytes:              b.num("s3.wal.upload.threshold"),
+		BlockCacheBytes:                   b.num("s3.block.cache.size"),
+		StreamSplitBytes:                  b.num("s3.stream.object.split.size"),
+		ObjectBlockBytes:                  int(b.num("s3.object.block.size")),
+		ObjectPartBytes:                   b.num("s3.object.part.size"),
+		StreamObjectCompactionInterval:    b.minutes("s3.stream.object.compaction.interval.minutes"),
+		StreamObjectCompactionMaxBytes:    b.num("s3.stream.object.compaction.max.size.bytes"),
+		StreamSetCompactionInterval:       b.minutes("s3.stream.set.object.compaction.interval.minutes"),
+		StreamSetCompactionCacheBytes:     b.num("s3.stream.set.object.compaction.cache.size"),
+		StreamSetCompactionSplitBytes:     b.num("s3.stream.set.object.compaction.stream.split.size"),
+		StreamSetCompactionForceSplit:     b.minutes("s3.stream.set.object.compaction.force.split.minutes"),
+		StreamSetCompactionMaxObjects:     int(b.num("s3.stream.set.object.compaction.max.num")),
+		MaxStreamsPerStreamSetObject:      int(b.num("s3.max.stream.num.per.stream.set.object")),
+		MaxStreamObjectsPerCommit:         int(b.num("s3.max.stream.object.num.per.commit")),
+		DeleteRetention:                   b.minutes("s3.object.delete.retention.minutes"),
+		NetworkBandwidthBytesPerSecond:    b.num("s3.network.baseline.bandwidth"),
+		ControllerRequestRetryMax:         int(b.num("s3.controller.request.retry.max.count")),
+		ControllerRequestRetryBaseBackoff: b.millis("s3.controller.request.retry.base.delay.ms"),
+	}
+	s := &c.S3
+	if s.WALCacheBytes < 0 {
+		s.WALCacheBytes = autoWALCache(memory)
+	}
+	if s.BlockCacheBytes < 0 {
+		s.BlockCacheBytes = autoBlockCache(memory)
+	}
+	if s.UploadThresholdBytes < 0 {
+		s.UploadThresholdBytes = autoUpload(c.WAL.CapacityBytes, s.WALCacheBytes)
+	}
+	if b.num("s3.wal.upload.interval.ms") > 0 {
+		s.UploadInterval = b.millis("s3.wal.upload.interval.ms")
+	}
+	return nil
+}
+
+func (b *builder) buckets() error {
+	c := b.c
+	switch {
+	case b.get("s3.data.buckets").origin == OriginS3URL:
+		c.DataBuckets = []BucketURI{b.url.bucket(b.url.DataBucket)}
+	case b.isSet("s3.data.buckets"):
+		c.DataBuckets, _ = ParseBuckets(b.text("s3.data.buckets"))
+	case b.isSet("s3.bucket"):
+		u, err := b.olderBucket("s3.bucket")
+		if err != nil {
+			return err
+		}
+		c.DataBuckets = []BucketURI{u}
+	case b.isSet("s3.endpoint"):
+		return b.missing("s3.bucket", "missing, although s3.endpoint is set")
+	case len(splitList(b.text("controller.quorum.voters"))) > 1 || !c.Controller:
+		return b.missing("s3.data.buckets", "missing: the nodes of a cluster share their log in a bucket")
+	default:
+		c.DataBuckets = []BucketURI{{Scheme: "file", Path: filepath.Join(c.LogDirs[0], "objects")}}
+		b.compute("s3.data.buckets", c.DataBuckets[0].String())
+	}
+	if len(c.DataBuckets) > 1 {
+		return b.fail("s3.data.buckets", "names "+strconv.Itoa(len(c.DataBuckets))+" buckets, and this version keeps a cluster's log in one", "one bucket URI")
+	}
+	switch {
+	case b.get("s3.ops.buckets").origin == OriginS3URL:
+		c.OpsBuckets = []BucketURI{b.url.bucket(b.url.OpsBucket)}
+	case b.isSet("s3.ops.buckets"):
+		c.OpsBuckets, _ = ParseBuckets(b.text("s3.ops.buckets"))
+	case b.isSet("s3.ops.bucket"):
+		u, err := b.olderBucket("s3.ops.bucket")
+		if err != nil {
+			return err
+		}
+		c.OpsBuckets = []BucketURI{u}
+	default:
+		c.OpsBuckets = append(c.OpsBuckets, c.DataBuckets...)
+		b.compute("s3.ops.buckets", c.OpsBuckets[0].String())
+	}
+	for key, list := range map[string][]BucketURI{"s3.data.buckets": c.DataBuckets, "s3.ops.buckets": c.OpsBuckets} {
+		for i := range list {
+			if reason := b.credentials(&list[i]); reason != "" {
+				return b.fail(key, reason, "accessKey and secretKey in the URI, KAFKA_S3_ACCESS_KEY and KAFKA_S3_SECRET_KEY, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+			}
+		}
+	}
+	return nil
+}
+
+// olderBucket builds a bucket URI from s3.endpoint, s3.region, s3.path.style and the given key.
+func (b *builder) olderBucket(key string) (BucketURI, error) {
+	u := BucketURI{Scheme: "s3", Bucket: b.text(key), Region: b.text("s3.region")}
+	if e := b.text("s3.endpoint"); e != "" {
+		var err error
+		if u.Endpoint, err = parseEndpoint(e, "https"); err != nil {
+			return u, b.fail("s3.endpoint", err.Error(), "[http://|https://]host[:port]")
+		}
+	}
+	if b.isSet("s3.path.style") {
+		u.PathStyle = PathStyleOff
+		if b.flag("s3.path.style") {
+			u.PathStyle = PathStyleOn
+		}
+	}
+	return u, nil
+}
+
+// credentials completes a bucket's keys from the environment: KAFKA_S3_* as AutoMQ has it, then AWS's names.
+func (b *builder) credentials(u *BucketURI) (reason string) {
+	if u.Scheme != "s3" || u.AuthType == "instance" {
+		return ""
+	}
+	if (u.AccessKey == "") != (u.SecretKey == "") {
+		return "accessKey and secretKey must be given together"
+	}
+	env := b.src.Env
+	for _, names := range [][3]string{{"KAFKA_S3_ACCESS_KEY", "KAFKA_S3_SECRET_KEY", ""}, {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}} {
+		if u.AccessKey != "" {
+			break
+		}
+		access, secret := env(names[0]), env(names[1])
+		if (access == "") != (secret == "") {
+			return names[0] + " and " + names[1] + " must be set together"
+		}
+		if access != "" {
+			u.AccessKey, u.SecretKey = access, secret
+			if names[2] != "" {
+				u.SessionToken = env(names[2])
+			}
+		}
+	}
+	if u.AuthType == "static" && u.AccessKey == "" {
+		return "authType=static, but no keys"
+	}
+	return ""
+}
+
+func (b *builder) wal() error {
+	c := b.c
+	capacitySet := b.isSet("s3.wal.capacity")
+	if b.isSet("s3.wal.path") {
+		text := b.text("s3.wal.path")
+		w, err := ParseWAL(text)
+		if err != nil {
+			return b.fail("s3.wal.path", err.Error(), walAllowed)
+		}
+		if !hasParam(text, "capacity") && capacitySet {
+			w.CapacityBytes = b.num("s3.wal.capacity")
+		}
+		if !hasParam(text, "iodepth") && b.isSet("s3.wal.thread") {
+			w.IODepth = int(b.num("s3.wal.thread"))
+		}
+		c.WAL = w
+		return nil
+	}
+	c.WAL = WALURI{Scheme: "file", Path: filepath.Join(c.LogDirs[0], "wal"), CapacityBytes: embeddedWALCapacity, IODepth: int(b.num("s3.wal.thread")), Default: true}
+	if capacitySet {
+		c.WAL.CapacityBytes = b.num("s3.wal.capacity")
+	}
+	b.compute("s3.wal.path", c.WAL.String())
+	b.compute("s3.wal.capacity", strconv.FormatInt(c.WAL.CapacityBytes, 10))
+	return nil
+}
+
+// hasParam reports whether a well-formed s3.wal.path carries a parameter.
+func hasParam(s, key string) bool {
+	u, err := parseIDURI(s)
+	if err != nil {
+		return false
+	}
+	for _, p := range u.params {
+		if p.key == key {
+			return true
+		}
+	}
+	return false
+}

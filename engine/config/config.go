@@ -1,0 +1,274 @@
+package config
+
+import (
+	"iter"
+	"time"
+)
+
+// Config is the checked configuration of one node. It is immutable after Load.
+type Config struct {
+	// NodeID is node.id, 0 or more.
+	NodeID int32
+	// Broker and Controller are the two process.roles; at least one is set.
+	Broker, Controller bool
+	// Embedded says that no cluster was configured: one node, alone, plays both roles with the built-in defaults.
+	Embedded bool
+	// ClusterID is cluster.id or the cluster-id of the s3-url; empty when neither is given (storagedir then decides).
+	ClusterID string
+	// Rack is broker.rack, empty if none.
+	Rack string
+
+	// Voters maps the node ids of controller.quorum.voters to host:port.
+	Voters map[int32]string
+	// BootstrapServers is controller.quorum.bootstrap.servers, host:port each.
+	BootstrapServers []string
+
+	// Listeners are the sockets to bind, in the order of the listeners key, controller listeners included.
+	Listeners []Listener
+	// AdvertisedListeners are what clients are told, in listener order, without controller listeners. A port of 0 means the port
+	// that the listener of the same name was bound to.
+	AdvertisedListeners []Listener
+	// ControllerListenerNames is controller.listener.names; the first one is used towards controllers.
+	ControllerListenerNames []string
+	// InterBrokerListenerName names the listener for traffic between brokers.
+	InterBrokerListenerName string
+
+	// LogDirs is log.dirs (or log.dir), cleaned, at least one. The first holds meta.properties and the embedded stores.
+	LogDirs []string
+	// MetadataLogDir is metadata.log.dir, by default the first of LogDirs.
+	MetadataLogDir string
+
+	// DataBuckets hold the streams, OpsBuckets logs and metrics. The embedded default is file:// under the first log dir.
+	DataBuckets, OpsBuckets []BucketURI
+	// WAL is the write-ahead log's target. The embedded default is a file under the first log dir.
+	WAL WALURI
+	// S3 is the storage engine's sizes and intervals, -1 ("auto") already resolved.
+	S3 S3
+	// Network is what bounds connections and requests.
+	Network Network
+	// Topics is how topics come to be, beside the topic defaults of EffectiveTopic.
+	Topics Topics
+	// Group is for classic and consumer groups, Offsets for their committed offsets.
+	Group   Group
+	Offsets Offsets
+	// Fetch bounds reads.
+	Fetch Fetch
+	// Producer is for producer ids and transactions.
+	Producer Producer
+	// Quorum is for the metadata quorum and the broker's session with it.
+	Quorum Quorum
+	// Retention is the broker side of log retention.
+	Retention Retention
+	// ControlledShutdown is controlled.shutdown.enable.
+	ControlledShutdown bool
+
+	values map[string]entry // every known broker key, effective, masked where secret
+}
+
+// S3 holds the s3.* keys of the storage engine.
+type S3 struct {
+	WALCacheBytes        int64         // s3.wal.cache.size: log cache, the WAL's memory
+	UploadThresholdBytes int64         // s3.wal.upload.threshold
+	UploadInterval       time.Duration // s3.wal.upload.interval.ms; 0: by size only (-1 in the file)
+	BlockCacheBytes      int64         // s3.block.cache.size: cold reads
+	StreamSplitBytes     int64         // s3.stream.object.split.size
+	ObjectBlockBytes     int           // s3.object.block.size
+	ObjectPartBytes      int64         // s3.object.part.size, 5 MiB to 5 GiB
+
+	StreamObjectCompactionInterval    time.Duration // s3.stream.object.compaction.interval.minutes
+	StreamObjectCompactionMaxBytes    int64         // s3.stream.object.compaction.max.size.bytes
+	StreamSetCompactionInterval       time.Duration // s3.stream.set.object.compaction.interval.minutes
+	StreamSetCompactionCacheBytes     int64         // s3.stream.set.object.compaction.cache.size
+	StreamSetCompactionSplitBytes     int64         // s3.stream.set.object.compaction.stream.split.size
+	StreamSetCompactionForceSplit     time.Duration // s3.stream.set.object.compaction.force.split.minutes
+	StreamSetCompactionMaxObjects     int           // s3.stream.set.object.compaction.max.num
+	MaxStreamsPerStreamSetObject      int           // s3.max.stream.num.per.stream.set.object
+	MaxStreamObjectsPerCommit         int           // s3.max.stream.object.num.per.commit
+	DeleteRetention                   time.Duration // s3.object.delete.retention.minutes
+	NetworkBandwidthBytesPerSecond    int64         // s3.network.baseline.bandwidth, per direction
+	ControllerRequestRetryMax         int           // s3.controller.request.retry.max.count
+	ControllerRequestRetryBaseBackoff time.Duration // s3.controller.request.retry.base.delay.ms
+}
+
+// Network holds the limits of connections and requests.
+type Network struct {
+	SocketRequestMaxBytes     int            // socket.request.max.bytes
+	ConnectionsMaxIdle        time.Duration  // connections.max.idle.ms
+	MaxConnections            int            // max.connections
+	MaxConnectionsPerIP       int            // max.connections.per.ip
+	MaxConnectionsOverrides   map[string]int // max.connections.per.ip.overrides
+	MaxConnectionCreationRate int            // max.connection.creation.rate, per second
+	QueuedMaxRequests         int            // queued.max.requests
+	QueuedMaxRequestBytes     int64          // queued.max.request.bytes, all connections together; auto (-1) resolved
+	SendBufferBytes           int            // socket.send.buffer.bytes, -1: the system's
+	ReceiveBufferBytes        int            // socket.receive.buffer.bytes, -1: the system's
+	ListenBacklog             int            // socket.listen.backlog.size
+	NetworkThreads, IOThreads int            // num.network.threads, num.io.threads
+}
+
+// Topics holds topic creation and deletion.
+type Topics struct {
+	NumPartitions               int32 // num.partitions
+	DefaultReplicationFactor    int16 // default.replication.factor
+	AutoCreate                  bool  // auto.create.topics.enable
+	DeleteEnable                bool  // delete.topic.enable
+	MaxRequestPartitionsPerPage int   // max.request.partition.size.limit
+}
+
+// Group holds group coordination.
+type Group struct {
+	MinSessionTimeout, MaxSessionTimeout time.Duration // group.{min,max}.session.timeout.ms
+	InitialRebalanceDelay                time.Duration // group.initial.rebalance.delay.ms
+	MaxSize                              int           // group.max.size
+	Protocols                            []string      // group.coordinator.rebalance.protocols
+	ConsumerSessionTimeout               time.Duration // group.consumer.session.timeout.ms
+	ConsumerHeartbeatInterval            time.Duration // group.consumer.heartbeat.interval.ms
+	ConsumerMaxSize                      int           // group.consumer.max.size
+	ConsumerAssignors                    []string      // group.consumer.assignors
+}
+
+// Offsets holds committed offsets and their topic.
+type Offsets struct {
+	Retention              time.Duration // offsets.retention.minutes
+	RetentionCheckInterval time.Duration // offsets.retention.check.interval.ms
+	MetadataMaxBytes       int           // offset.metadata.max.bytes
+	TopicPartitions        int32         // offsets.topic.num.partitions
+	TopicReplicationFactor int16         // offsets.topic.replication.factor
+	TopicSegmentBytes      int64         // offsets.topic.segment.bytes
+}
+
+// Fetch bounds fetch requests.
+type Fetch struct {
+	MaxBytes         int // fetch.max.bytes
+	SessionCacheSize int // max.incremental.fetch.session.cache.slots
+}
+
+// Producer holds producer ids and transactions.
+type Producer struct {
+	IDExpiration                       time.Duration // producer.id.expiration.ms
+	IDExpirationCheckInterval          time.Duration // producer.id.expiration.check.interval.ms
+	TransactionMaxTimeout              time.Duration // transaction.max.timeout.ms
+	TransactionalIDExpiration          time.Duration // transactional.id.expiration.ms
+	TransactionTopicPartitions         int32         // transaction.state.log.num.partitions
+	TransactionTopicReplicationFactor  int16         // transaction.state.log.replication.factor
+	TransactionTopicMinISR             int           // transaction.state.log.min.isr
+	TransactionPartitionVerification   bool          // transaction.partition.verification.enable
+	TransactionAbortTimedOutInterval   time.Duration // transaction.abort.timed.out.transaction.cleanup.interval.ms
+	TransactionalIDCleanupInterval     time.Duration // transaction.remove.expired.transaction.cleanup.interval.ms
+	TransactionTopicSegmentBytes       int64         // transaction.state.log.segment.bytes
+	TransactionTwoPhaseCommitSupported bool          // transaction.two.phase.commit.enable
+}
+
+// Quorum holds the metadata quorum's and the broker session's times.
+type Quorum struct {
+	ElectionTimeout         time.Duration // controller.quorum.election.timeout.ms
+	FetchTimeout            time.Duration // controller.quorum.fetch.timeout.ms
+	RequestTimeout          time.Duration // controller.quorum.request.timeout.ms
+	BrokerHeartbeatInterval time.Duration // broker.heartbeat.interval.ms
+	BrokerSessionTimeout    time.Duration // broker.session.timeout.ms
+	InitialRegistration     time.Duration // initial.broker.registration.timeout.ms
+	SnapshotMaxNewBytes     int64         // metadata.log.max.record.bytes.between.snapshots
+	SnapshotMaxInterval     time.Duration // metadata.log.max.snapshot.interval.ms
+}
+
+// Retention holds the broker side of log retention; sizes and ages per topic are in TopicConfig.
+type Retention struct {
+	CheckInterval time.Duration // log.retention.check.interval.ms
+}
+
+// Origin says where a value comes from; a larger one wins.
+type Origin uint8
+
+const (
+	OriginDefault  Origin = iota // the definition's default
+	OriginFile                   // the properties file
+	OriginS3URL                  // --s3-url
+	OriginOverride               // --override
+)
+
+// Static reports whether the operator gave the value (DescribeConfigs: STATIC_BROKER_CONFIG) rather than the definition.
+func (o Origin) Static() bool { return o != OriginDefault }
+
+// String names the origin for people.
+func (o Origin) String() string {
+	switch o {
+	case OriginFile:
+		return "file"
+	case OriginS3URL:
+		return "s3-url"
+	case OriginOverride:
+		return "override"
+	}
+	return "default"
+}
+
+// entry is one effective value.
+type entry struct {
+	value  string
+	null   bool // no value and no default
+	origin Origin
+	where  string // "server.properties:12", empty for defaults
+}
+
+// Lookup returns the effective value of a broker key: secrets inside URIs are masked, but the value of a def.Sensitive key is the
+// real one, which the caller must not show. A value without default that nobody set is "" with Unset true for its Def (see Def.Null).
+// ok is false for a key that has no definition; such keys are dropped by DescribeConfigs.
+func (c *Config) Lookup(key string) (value string, origin Origin, def *Def, ok bool) {
+	d, ok := BrokerDef(key)
+	if !ok {
+		return "", OriginDefault, nil, false
+	}
+	e := c.values[d.Name]
+	return e.value, e.origin, d, true
+}
+
+// IsNull reports whether the key has neither a value nor a default: DescribeConfigs answers null for it.
+func (c *Config) IsNull(key string) bool {
+	d, ok := BrokerDef(key)
+	return !ok || c.values[d.Name].null
+}
+
+// All yields every broker definition with its effective value, ordered by name.
+func (c *Config) All() iter.Seq2[*Def, Setting] {
+	return func(yield func(*Def, Setting) bool) {
+		for _, d := range BrokerDefs() {
+			e := c.values[d.Name]
+			if !yield(d, Setting{Value: e.value, Null: e.null, Origin: e.origin, Where: e.where}) {
+				return
+			}
+		}
+	}
+}
+
+// Setting is an effective value with its history.
+type Setting struct {
+	Value  string // "" when Null
+	Null   bool   // neither set nor defaulted
+	Origin Origin
+	Where  string // file:line or flag, empty for defaults
+}
+
+// BrokerListeners returns the bound listeners that serve clients and brokers.
+func (c *Config) BrokerListeners() []Listener { return c.listeners(false) }
+
+// ControllerListeners returns the bound listeners of the CONTROLLER kind.
+func (c *Config) ControllerListeners() []Listener { return c.listeners(true) }
+
+func (c *Config) listeners(controller bool) []Listener {
+	var out []Listener
+	for _, l := range c.Listeners {
+		if c.isControllerListener(l.Name) == controller {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+func (c *Config) isControllerListener(name string) bool {
+	for _, n := range c.ControllerListenerNames {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
