@@ -15,8 +15,8 @@ func checkKey(ctx context.Context, key string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if key == "" || len(key) > maxKeyBytes || !utf8.ValidString(key) || strings.ContainsAny(key, "\x00\\") {
-		return fmt.Errorf("%w: object key %q (%d bytes): want 1 to %d bytes of UTF-8 without NUL and backslash", ErrInvalid, key, len(key), maxKeyBytes)
+	if key == "" || len(key) > maxKeyBytes || !utf8.ValidString(key) || strings.ContainsFunc(key, unprintable) {
+		return fmt.Errorf("%w: object key %q (%d bytes): want 1 to %d bytes of UTF-8 without control characters and backslashes", ErrInvalid, key, len(key), maxKeyBytes)
 	}
 	for s := range strings.SplitSeq(key, "/") {
 		if s == "" || s == "." || s == ".." || len(s) > 255 {
@@ -25,6 +25,8 @@ func checkKey(ctx context.Context, key string) error {
 	}
 	return nil
 }
+
+func unprintable(r rune) bool { return r < 0x20 || r == 0x7f || r == '\\' }
 
 func checkRange(key string, off, n, size int64) error {
 	if off < 0 || n < 0 || off > size || n > size-off {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 )
 
@@ -30,16 +32,16 @@ type Config struct {
 	SessionToken string
 	// AuthType is "static" (default) or "instance" (role of the machine or pod).
 	AuthType string
-	// UnsignedPayload leaves the SHA-256 of bodies out of the signature. Bodies carry a CRC32C either way. Default false over http
-	// (the store then verifies a signed hash) and true over https (TLS protects the body).
-	UnsignedPayload *bool
+	// SignPayload puts the SHA-256 of bodies into the signature. Bodies carry a CRC32C in a signed header either way, which the store
+	// verifies, so this costs CPU only to satisfy stores that refuse unsigned payloads.
+	SignPayload bool
 
 	// Dir is the directory of a "file" bucket. It is created when its parent exists.
 	Dir string
 
 	// CallTimeout bounds one operation with its retries. Default 30 s.
 	CallTimeout time.Duration
-	// AttemptTimeout bounds one attempt, plus the time its bytes need at MinBytesPerSecond. Default 10 s.
+	// AttemptTimeout bounds one attempt, plus the time its bytes need at 1 MiB/s (CallTimeout grows likewise). Default 10 s.
 	AttemptTimeout time.Duration
 	// Retries is how many times a failed attempt is repeated. Default 4, negative for none.
 	Retries int
@@ -62,6 +64,111 @@ const (
 	PathStyleOff  PathStyle = "false" // http://bucket.host/key
 )
 
+func (c Config) withDefaults() Config {
+	if c.Region == "" {
+		c.Region = "us-east-1"
+	}
+	if c.Endpoint == "" {
+		c.Endpoint = "https://s3." + c.Region + ".amazonaws.com"
+	}
+	if c.CallTimeout == 0 {
+		c.CallTimeout = 30 * time.Second
+	}
+	if c.AttemptTimeout == 0 {
+		c.AttemptTimeout = 10 * time.Second
+	}
+	if c.Retries == 0 {
+		c.Retries = 4
+	}
+	c.Retries = max(c.Retries, 0)
+	if c.MaxConnections == 0 {
+		c.MaxConnections = 64
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	if c.Bucket == "" {
+		return fmt.Errorf("%w: the bucket URI names no bucket", ErrInvalid)
+	}
+	switch c.PathStyle {
+	case PathStyleAuto, PathStyleOn, PathStyleOff:
+	default:
+		return fmt.Errorf("%w: pathStyle %q, want true or false", ErrInvalid, c.PathStyle)
+	}
+	switch c.AuthType {
+	case "", "static", "instance":
+	default:
+		return fmt.Errorf("%w: authType %q, want static or instance", ErrInvalid, c.AuthType)
+	}
+	if (c.AccessKey == "") != (c.SecretKey == "") {
+		return fmt.Errorf("%w: accessKey and secretKey must be given together", ErrInvalid)
+	}
+	if c.CallTimeout < 0 || c.AttemptTimeout < 0 || c.MaxConnections < 1 {
+		return fmt.Errorf("%w: CallTimeout %s, AttemptTimeout %s, MaxConnections %d must be positive", ErrInvalid, c.CallTimeout, c.AttemptTimeout, c.MaxConnections)
+	}
+	return nil
+}
+
+// endpoint splits the endpoint into what minio-go wants.
+func (c Config) endpoint() (host string, secure bool, err error) {
+	raw := c.Endpoint
+	if !strings.Contains(raw, "://") {
+		raw = "https://" + raw
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "", false, fmt.Errorf("%w: endpoint: %w", ErrInvalid, err)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		return "", false, fmt.Errorf("%w: endpoint %q, want http://host:port or https://host:port", ErrInvalid, u.Redacted())
+	}
+	return u.Host, u.Scheme == "https", nil
+}
+
+// String describes the bucket as a URI without secrets.
+func (c Config) String() string {
+	switch c.Scheme {
+	case "file":
+		return "file://" + c.Dir
+	case "s3":
+		q := url.Values{}
+		if c.Endpoint != "" {
+			q.Set("endpoint", c.Endpoint)
+		}
+		if c.Region != "" {
+			q.Set("region", c.Region)
+		}
+		if c.PathStyle != PathStyleAuto {
+			q.Set("pathStyle", string(c.PathStyle))
+		}
+		if c.AccessKey != "" {
+			q.Set("accessKey", mask(c.AccessKey))
+			q.Set("secretKey", "***")
+		}
+		s, err := url.QueryUnescape(q.Encode()) // for people, not for parsing
+		if err != nil || s == "" {
+			return "s3://" + c.Bucket
+		}
+		return "s3://" + c.Bucket + "?" + s
+	}
+	return c.Scheme + "://" + c.Bucket
+}
+
+// GoString keeps secrets out of %#v.
+func (c Config) GoString() string { return c.String() }
+
+// mask keeps enough of an access key to recognise it.
+func mask(key string) string {
+	if len(key) < 8 {
+		return "***"
+	}
+	return key[:4] + "***"
+}
+
 // Open returns the bucket that c describes. For "s3" nothing is sent yet: CheckReady does. For "file" the directory is created.
 func Open(ctx context.Context, c Config) (Bucket, error) {
 	if err := ctx.Err(); err != nil {
@@ -69,9 +176,9 @@ func Open(ctx context.Context, c Config) (Bucket, error) {
 	}
 	switch c.Scheme {
 	case "s3":
-		return nil, fmt.Errorf("%w: s3", ErrInvalid)
+		return newS3(c)
 	case "file":
-		return nil, fmt.Errorf("%w: file", ErrInvalid)
+		return NewDir(c.Dir)
 	case "mem":
 		return NewMemory(c.Bucket), nil
 	}
