@@ -187,7 +187,7 @@ func (r *CommitObjectsRequest) AppendTo(dst []byte) []byte {
 		dst = wire.AppendVarint(dst, o.Size)
 		dst = record.AppendRanges(dst, o.Ranges)
 	}
-	return appendObjectIDs(dst, r.Compacted)
+	return record.AppendObjectIDs(dst, r.Compacted)
 }
 
 // ReadFrom parses the wire form.
@@ -200,7 +200,7 @@ func (r *CommitObjectsRequest) ReadFrom(src []byte) error {
 		o.ID, o.Kind, o.Size = ObjectID(d.Varint()), ObjectKind(d.Byte()), d.Varint()
 		o.Ranges = record.ReadRanges(d)
 	}
-	r.Compacted = readObjectIDs(d)
+	r.Compacted = record.ReadObjectIDs(d)
 	return closeReader(d, r)
 }
 
@@ -245,14 +245,14 @@ func (r *TrimStreamRequest) ReadFrom(src []byte) error {
 func (r *DeletedObjectsRequest) AppendTo(dst []byte) []byte {
 	dst = wire.AppendVarint(dst, int64(r.Node))
 	dst = wire.AppendVarint(dst, r.NodeEpoch)
-	return appendObjectIDs(dst, r.IDs)
+	return record.AppendObjectIDs(dst, r.IDs)
 }
 
 // ReadFrom parses the wire form.
 func (r *DeletedObjectsRequest) ReadFrom(src []byte) error {
 	d := wire.NewReader(src)
 	r.Node, r.NodeEpoch = d.Int32(), d.Varint()
-	r.IDs = readObjectIDs(d)
+	r.IDs = record.ReadObjectIDs(d)
 	return closeReader(d, r)
 }
 
@@ -279,26 +279,6 @@ func appendStream(dst []byte, id StreamID, epoch int64, node int32, nodeEpoch in
 
 func readStream(d *wire.Reader) (id StreamID, epoch int64, node int32, nodeEpoch int64) {
 	return StreamID(d.Varint()), d.Varint(), d.Int32(), d.Varint()
-}
-
-func appendObjectIDs(dst []byte, ids []ObjectID) []byte {
-	dst = wire.AppendUvarint(dst, uint64(len(ids)))
-	for _, id := range ids {
-		dst = wire.AppendVarint(dst, int64(id))
-	}
-	return dst
-}
-
-func readObjectIDs(d *wire.Reader) []ObjectID {
-	n := d.Count(1)
-	if n == 0 {
-		return nil
-	}
-	ids := make([]ObjectID, n)
-	for i := range ids {
-		ids[i] = ObjectID(d.Varint())
-	}
-	return ids
 }
 
 func closeReader(d *wire.Reader, what any) error {

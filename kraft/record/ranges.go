@@ -34,3 +34,25 @@ func ReadRanges(d *wire.Reader) []Range {
 	}
 	return ranges
 }
+
+// AppendObjectIDs appends a count and the ids.
+func AppendObjectIDs(dst []byte, ids []ObjectID) []byte {
+	dst = wire.AppendUvarint(dst, uint64(len(ids)))
+	for _, id := range ids {
+		dst = wire.AppendVarint(dst, int64(id))
+	}
+	return dst
+}
+
+// ReadObjectIDs reads what AppendObjectIDs wrote; nil if there are none.
+func ReadObjectIDs(d *wire.Reader) []ObjectID {
+	n := d.Count(1)
+	if n == 0 {
+		return nil
+	}
+	ids := make([]ObjectID, n)
+	for i := range ids {
+		ids[i] = ObjectID(d.Varint())
+	}
+	return ids
+}
