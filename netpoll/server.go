@@ -2,31 +2,252 @@ package netpoll
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
 )
 
 // Server owns the listeners and connections opened by Listen.
-type Server struct{ opts Options }
+type Server struct {
+	opts      Options
+	endpoints []*endpoint
+	engine    *gnet.Client // the event loops
+	pollers   []*writePoller
+	log       *limitedLog
+
+	loopsMu sync.Mutex
+	loops   map[gnet.EventLoop]*loop
+
+	conns struct {
+		sync.Mutex
+		byID  map[uint64]*Conn
+		perIP map[netip.Addr]int
+		last  uint64
+		total int // admitted: byID and those being opened
+	}
+
+	inbound   budget
+	buffers   bufferPools
+	responses sync.Pool // of *Response
+	iovecs    sync.Pool // of *[iovMax]unix.Iovec
+
+	now         atomic.Int64 // coarse clock, ms, advanced by the sweep
+	inBytes     atomic.Int64 // in connections' buffers
+	outBytes    atomic.Int64 // completed, not written
+	outstanding atomic.Int64 // responses begun and not recycled
+	busy        atomic.Int64 // turns under way
+	draining    atomic.Bool
+	closing     atomic.Bool
+	quiet       chan struct{} // capacity 1: outstanding and busy may be zero
+	moves       atomic.Int64
+	reasons     [reasonCount]atomic.Int64
+
+	acceptors  sync.WaitGroup
+	goroutines sync.WaitGroup // of moved connections
+	sweepStop  chan struct{}
+	sweepDone  chan struct{}
+	closeOnce  sync.Once
+	closeErr   error
+}
+
+// endpoint is a bound listener.
+type endpoint struct {
+	name string
+	ln   *net.TCPListener
+}
 
 // Listen binds every endpoint and starts serving. An error names the endpoint; nothing is left bound then.
-func Listen(opts Options) (*Server, error) { panic("netpoll: being written") }
+func Listen(opts Options) (*Server, error) {
+	opts = opts.withDefaults()
+	if err := opts.validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		opts:      opts,
+		log:       newLimitedLog(opts.Logger),
+		loops:     make(map[gnet.EventLoop]*loop),
+		inbound:   budget{limit: opts.InboundBytes},
+		quiet:     make(chan struct{}, 1),
+		sweepStop: make(chan struct{}),
+		sweepDone: make(chan struct{}),
+	}
+	s.iovecs.New = func() any { return new([iovMax]unix.Iovec) }
+	s.conns.byID = make(map[uint64]*Conn)
+	s.conns.perIP = make(map[netip.Addr]int)
+	s.now.Store(time.Now().UnixMilli())
+	if err := s.start(); err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) start() error {
+	for _, e := range s.opts.Endpoints {
+		// Keep-alive: Kafka sets SO_KEEPALIVE with the host's defaults, so do we.
+		lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: -1, Interval: -1, Count: -1}}
+		ln, err := lc.Listen(context.Background(), "tcp", e.Addr.String())
+		if err != nil {
+			return fmt.Errorf("netpoll: listener %s: bind %s: %w", e.Name, e.Addr.String(), err)
+		}
+		s.endpoints = append(s.endpoints, &endpoint{name: e.Name, ln: ln.(*net.TCPListener)})
+	}
+	for range s.opts.Loops {
+		p, err := newWritePoller()
+		if err != nil {
+			return err
+		}
+		s.pollers = append(s.pollers, p)
+	}
+	engine, err := gnet.NewClient(events{s},
+		gnet.WithNumEventLoop(s.opts.Loops),
+		gnet.WithReadBufferCap(s.opts.ReadBufferBytes),
+		gnet.WithLogger(gnetLogger{s.opts.Logger}))
+	if err == nil {
+		err = engine.Start()
+	}
+	if err != nil {
+		return fmt.Errorf("netpoll: start event loops: %w", err)
+	}
+	s.engine = engine
+	go s.sweep()
+	for _, e := range s.endpoints {
+		s.acceptors.Add(1)
+		go s.accept(e)
+	}
+	return nil
+}
 
 // Addr is the bound address of a listener (its real port when 0 was asked for), nil when there is no such listener.
-func (s *Server) Addr(listener string) *net.TCPAddr { panic("netpoll: being written") }
+func (s *Server) Addr(listener string) *net.TCPAddr {
+	for _, e := range s.endpoints {
+		if e.name == listener {
+			return e.ln.Addr().(*net.TCPAddr)
+		}
+	}
+	return nil
+}
 
 // Drain stops accepting and delivers no more frames, then waits until every begun response has been sent and taken by
 // the kernel, or ctx ends (the error then says how many were left). Connections stay open until Close.
-func (s *Server) Drain(ctx context.Context) error { panic("netpoll: being written") }
+func (s *Server) Drain(ctx context.Context) error {
+	s.stopAccepting()
+	s.draining.Store(true)
+	for {
+		// A turn that began before draining was set may still begin a response; one that begins later does not.
+		// Hence busy first.
+		if s.busy.Load() == 0 && s.outstanding.Load() == 0 {
+			return nil
+		}
+		select {
+		case <-s.quiet:
+		case <-ctx.Done():
+			return fmt.Errorf("netpoll: drain: %d responses outstanding: %w", s.outstanding.Load(), ctx.Err())
+		}
+	}
+}
 
-// Close stops accepting, closes every connection, and returns when all goroutines have ended.
-func (s *Server) Close() error { panic("netpoll: being written") }
+// settled notes that n responses are gone, or (0) that a turn is over.
+func (s *Server) settled(n int64) {
+	left := s.outstanding.Load()
+	if n > 0 {
+		left = s.outstanding.Add(-n)
+	}
+	if left == 0 && s.draining.Load() {
+		select {
+		case s.quiet <- struct{}{}:
+		default:
+		}
+	}
+}
 
-// Stats is a snapshot of counters.
-func (s *Server) Stats() Stats { panic("netpoll: being written") }
+func (s *Server) stopAccepting() {
+	for _, e := range s.endpoints {
+		_ = e.ln.Close() // a second close is an error of no interest
+	}
+	s.acceptors.Wait()
+}
 
-// Stats are counters of a Server.
-type Stats struct {
-	Connections   int   // open now
-	InboundBytes  int64 // buffered: partial and held frames
-	OutboundBytes int64 // sent by the handler, not yet taken by the kernel
+// Close stops accepting, closes every connection, and returns when all goroutines have ended. Responses still held by
+// the handler may be sent or dropped later: they are released. Idempotent.
+func (s *Server) Close() error {
+	s.closeOnce.Do(func() { s.closeErr = s.stop() })
+	return s.closeErr
+}
+
+// stop undoes start, also when that failed half way.
+func (s *Server) stop() error {
+	s.closing.Store(true)
+	s.stopAccepting()
+	var err error
+	if s.engine != nil {
+		// Closes the connections of the loops. No connection moves to a goroutine after this.
+		if e := s.engine.Stop(); e != nil {
+			err = fmt.Errorf("netpoll: stop event loops: %w", e)
+		}
+		for _, c := range s.snapshot(nil) {
+			c.Close(ErrServerClosed)
+		}
+		s.goroutines.Wait()
+		close(s.sweepStop)
+		<-s.sweepDone
+	}
+	for _, p := range s.pollers {
+		p.close()
+	}
+	return err
+}
+
+// snapshot lists the open connections in the memory of list.
+func (s *Server) snapshot(list []*Conn) []*Conn {
+	s.conns.Lock()
+	defer s.conns.Unlock()
+	list = list[:0]
+	for _, c := range s.conns.byID {
+		list = append(list, c)
+	}
+	return list
+}
+
+// admit makes a connection known, or says why it may not be.
+func (s *Server) admit(c *Conn) error {
+	s.conns.Lock()
+	defer s.conns.Unlock()
+	ip := c.remote.Addr()
+	if s.conns.total >= s.opts.MaxConnections {
+		return fmt.Errorf("%w: %d connections are open", errRefused, s.conns.total)
+	}
+	if n := s.conns.perIP[ip]; n >= s.opts.MaxConnectionsPerIP {
+		return fmt.Errorf("%w: %d connections from this address are open", errRefused, n)
+	}
+	s.conns.total++
+	s.conns.perIP[ip]++
+	s.conns.last++
+	c.id = s.conns.last
+	s.conns.byID[c.id] = c
+	return nil
+}
+
+var errRefused = errors.New("netpoll: connection refused")
+
+// remove undoes admit.
+func (s *Server) remove(c *Conn) {
+	s.conns.Lock()
+	defer s.conns.Unlock()
+	if _, ok := s.conns.byID[c.id]; !ok {
+		return
+	}
+	delete(s.conns.byID, c.id)
+	s.conns.total--
+	ip := c.remote.Addr()
+	if s.conns.perIP[ip]--; s.conns.perIP[ip] == 0 {
+		delete(s.conns.perIP, ip)
+	}
 }

@@ -1,0 +1,76 @@
+package netpoll
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// accept takes connections of one listener until it is closed. gnet's own acceptor is not used: it ends the whole
+// engine when accept(2) fails, for instance when a flood of connections has used up the file descriptors.
+func (s *Server) accept(e *endpoint) {
+	defer s.acceptors.Done()
+	const firstPause, lastPause = 5 * time.Millisecond, time.Second
+	pause := firstPause
+	for {
+		tc, err := e.ln.AcceptTCP()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			s.log.warn("accept", "netpoll: cannot accept connections, trying again", "listener", e.name, "error", err)
+			time.Sleep(pause)
+			pause = min(2*pause, lastPause)
+			continue
+		}
+		pause = firstPause
+		s.enroll(e, tc)
+	}
+}
+
+// enroll gives an accepted connection to an event loop, and returns when the handler knows it.
+func (s *Server) enroll(e *endpoint, tc *net.TCPConn) {
+	c := &Conn{srv: s, ep: e, remote: plain(tc.RemoteAddr()), local: plain(tc.LocalAddr())}
+	c.out.c = c
+	c.rxTime.Store(s.now.Load())
+	c.rxMarkTime = s.now.Load()
+	if err := s.admit(c); err != nil {
+		s.reasons[reasonRefused].Add(1)
+		s.log.warn("refused", err.Error(), "listener", e.name, "remote", c.remote)
+		tc.Close()
+		return
+	}
+	c.poller = s.pollers[c.id%uint64(len(s.pollers))]
+	if c.remote.Addr().Zone() != "" || c.local.Addr().Zone() != "" {
+		// gnet gives the bytes of zone strings, which are not its own, to a pool of scratch buffers.
+		s.enrollGoroutine(c, tc)
+		return
+	}
+	_, err := s.engine.EnrollContext(tc, c) // closes tc; the loop has a duplicate
+	if err != nil || !c.opened {
+		// Out of descriptors, or the peer is gone.
+		s.remove(c)
+		s.log.warn("enroll", "netpoll: cannot serve connection", "listener", e.name, "remote", c.remote, "error", err)
+	}
+}
+
+// enrollGoroutine gives an accepted connection a goroutine of its own.
+func (s *Server) enrollGoroutine(c *Conn, tc *net.TCPConn) {
+	t, err := newTransport(c, tc)
+	if err != nil {
+		s.remove(c)
+		tc.Close()
+		s.log.warn("enroll", "netpoll: cannot serve connection", "listener", c.ep.name, "remote", c.remote, "error", err)
+		return
+	}
+	c.out.mu.fd = t.fd
+	t.own()
+	s.goroutines.Add(1)
+	go t.serve()
+}
+
+func plain(a net.Addr) netip.AddrPort {
+	ap := a.(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}

@@ -1,0 +1,247 @@
+package netpoll
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// move makes a goroutine the owner of a connection that an event loop owns. The goroutine can stop reading; gnet cannot.
+//
+// The socket gets a second descriptor, output goes on there, and gnet closes the first one without shutting the socket down.
+// Nothing is lost or reordered: what was read is kept in c.in, and the loop does not read between this call and
+// its close. Owner only; afterwards the caller must not touch c any more, unless an error is returned.
+func (c *Conn) move() error {
+	fd, err := unix.FcntlInt(uintptr(c.out.fd()), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("netpoll: duplicate descriptor: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "")
+	nc, err := net.FileConn(f) // duplicates once more
+	f.Close()
+	if err != nil {
+		return fmt.Errorf("netpoll: duplicate descriptor: %w", err)
+	}
+	t, err := newTransport(c, nc.(*net.TCPConn))
+	if err != nil {
+		nc.Close()
+		return err
+	}
+	c.gc.SetContext(nil) // gnet's later calls are not about c any more
+	c.gc = nil
+	c.moveWanted = false
+	c.out.rebind(t.fd)
+	c.srv.moves.Add(1)
+	c.srv.goroutines.Add(1)
+	t.own()
+	go t.serve()
+	return nil
+}
+
+// transport is a connection's own goroutine: blocking reads through package net.
+type transport struct {
+	c    *Conn
+	conn *net.TCPConn
+	raw  syscall.RawConn
+	fd   int
+
+	// Arguments and results of read, which is bound once so that waiting does not allocate.
+	attempt func(fd uintptr) bool
+	dst     []byte  // where to read to; nil: into scratch
+	scratch *buffer // taken when there is something to read, not while waiting for it
+	n       int
+	err     error
+}
+
+func newTransport(c *Conn, conn *net.TCPConn) (*transport, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("netpoll: descriptor: %w", err)
+	}
+	t := &transport{c: c, conn: conn, raw: raw}
+	if err := raw.Control(func(fd uintptr) { t.fd = int(fd) }); err != nil {
+		return nil, fmt.Errorf("netpoll: descriptor: %w", err)
+	}
+	t.attempt = t.tryRead
+	return t, nil
+}
+
+// own points the mailbox to this goroutine.
+func (t *transport) own() {
+	m := &t.c.mail
+	m.wake = make(chan struct{}, 1)
+	m.mu.Lock()
+	m.mu.loop, m.mu.conn = nil, t.conn
+	m.mu.Unlock()
+}
+
+// serve is the goroutine.
+func (t *transport) serve() {
+	c := t.c
+	defer c.srv.goroutines.Done()
+	if !c.opened {
+		c.open()
+	}
+	for {
+		c.turn(nil, nil)
+		for !c.ended() && !c.in.again && (c.shut || !c.stopped()) {
+			if !t.receive() {
+				break
+			}
+		}
+		if c.ended() {
+			break
+		}
+		if c.in.again {
+			runtime.Gosched()
+		} else if c.stopped() {
+			t.sleep()
+		}
+	}
+	c.finish()
+	t.conn.Close()
+}
+
+// receive reads once and delivers. It reports false when the mailbox wants attention first.
+func (t *transport) receive() bool {
+	c := t.c
+	in := &c.in
+	if c.shut || in.kept() == 0 {
+		n, err := t.read(nil)
+		if n > 0 {
+			data := t.scratch.b[:n]
+			if c.shut {
+				data = nil
+			}
+			c.turn(nil, data)
+		}
+		if t.scratch != nil {
+			c.srv.buffers.put(t.scratch)
+			t.scratch = nil
+		}
+		return t.check(n, err)
+	}
+	// The rest of a frame is read to where it belongs.
+	if in.hi == len(in.buf.b) {
+		if in.lo > 0 {
+			in.hi = copy(in.buf.b, in.buf.b[in.lo:in.hi])
+			in.lo = 0
+		} else if err := c.resize(c.wantedBytes(in.kept()+1), c.srv.inbound.request); err == errNoBudget {
+			c.waiting.Store(true)
+			t.sleep()
+			c.waiting.Store(false)
+			return false
+		} else if err != nil {
+			c.end(err)
+			return false
+		}
+	}
+	room := in.buf.b[in.hi:]
+	n, err := t.read(room[:min(len(room), max(1, in.missing(c.srv.opts.MaxFrameBytes)))])
+	if n > 0 {
+		in.hi += n
+		c.received(n)
+		if in.missing(c.srv.opts.MaxFrameBytes) == 0 {
+			c.turn(nil, nil)
+		}
+	}
+	return t.check(n, err)
+}
+
+func (t *transport) check(n int, err error) bool {
+	if err != nil {
+		t.c.end(err)
+		return false
+	}
+	return n > 0
+}
+
+// read waits for bytes, and reads them to dst, or to t.scratch when dst is nil. It returns 0, nil when the mailbox wants
+// attention.
+func (t *transport) read(dst []byte) (int, error) {
+	m := &t.c.mail
+	m.mu.Lock()
+	if m.mu.queued {
+		m.mu.Unlock()
+		return 0, nil
+	}
+	m.mu.reads = true
+	m.mu.Unlock()
+	t.dst, t.n, t.err = dst, 0, nil
+	err := t.raw.Read(t.attempt)
+	t.dst = nil
+	m.mu.Lock()
+	m.mu.reads = false
+	if m.mu.interrupted {
+		m.mu.interrupted = false
+		_ = t.conn.SetReadDeadline(time.Time{}) // the next read reports what is wrong with the socket
+	}
+	m.mu.Unlock()
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return 0, nil
+	case err != nil:
+		return 0, fmt.Errorf("netpoll: read: %w", err)
+	case t.err != nil:
+		return 0, t.err
+	}
+	return t.n, nil
+}
+
+// tryRead is one attempt; it reports false when there is nothing to read yet.
+func (t *transport) tryRead(fd uintptr) bool {
+	dst := t.dst
+	if dst == nil {
+		if t.scratch == nil {
+			if t.scratch, t.err = t.c.srv.buffers.get(t.c.srv.opts.ReadBufferBytes); t.err != nil {
+				return true
+			}
+		}
+		dst = t.scratch.b
+	}
+	for {
+		n, err := unix.Read(int(fd), dst)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.EAGAIN:
+			if t.scratch != nil {
+				t.c.srv.buffers.put(t.scratch)
+				t.scratch = nil
+			}
+			return false
+		case err != nil:
+			t.err = fmt.Errorf("netpoll: %w", os.NewSyscallError("read", err))
+		case n == 0:
+			t.err = io.EOF
+		default:
+			t.n = n
+		}
+		return true
+	}
+}
+
+// sleep waits for a post.
+func (t *transport) sleep() {
+	m := &t.c.mail
+	m.mu.Lock()
+	queued := m.mu.queued
+	m.mu.Unlock()
+	if !queued {
+		<-m.wake
+	}
+	// A token left behind by a post that was seen otherwise costs one more turn.
+}
+
+// interrupt gets a goroutine out of its read. REQUIRES: mailbox.mu is held.
+func (m *mailbox) interruptLocked() {
+	m.mu.interrupted = true
+	_ = m.mu.conn.SetReadDeadline(time.Unix(1, 0)) // a closed socket needs no interruption
+}

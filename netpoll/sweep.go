@@ -1,0 +1,75 @@
+package netpoll
+
+import (
+	"fmt"
+	"time"
+)
+
+// stallBytes is the progress that a peer has to make within StallTimeout when others wait for the memory it holds.
+const stallBytes = 64 << 10
+
+// sweep advances the coarse clock and closes connections on which nothing happens: one pass over all connections a few times
+// per timeout, instead of a timer for each.
+func (s *Server) sweep() {
+	defer close(s.sweepDone)
+	shortest := s.opts.StallTimeout
+	if s.opts.IdleTimeout > 0 {
+		shortest = min(shortest, s.opts.IdleTimeout)
+	}
+	tick := time.NewTicker(min(max(shortest/8, 5*time.Millisecond), time.Second))
+	defer tick.Stop()
+	var list []*Conn
+	var shortSince int64 // when connections began to wait for inbound memory; 0: none waits
+	for {
+		select {
+		case <-s.sweepStop:
+			return
+		case <-tick.C:
+		}
+		now := time.Now().UnixMilli()
+		s.now.Store(now)
+		if _, _, waiting := s.inbound.usage(); waiting == 0 {
+			shortSince = 0
+		} else if shortSince == 0 {
+			shortSince = now
+		}
+		list = s.snapshot(list)
+		for i, c := range list {
+			s.judge(c, now, shortSince)
+			list[i] = nil // not to keep closed connections until the next pass
+		}
+		if cap(list) > 1024 && len(list) < cap(list)/4 {
+			list = nil
+		}
+	}
+}
+
+// judge closes c if it has outstayed one of the timeouts.
+func (s *Server) judge(c *Conn, now, shortSince int64) {
+	if at := c.linger.Load(); at != 0 {
+		if now >= at {
+			c.Close(nil)
+		}
+		return
+	}
+	stall := s.opts.StallTimeout.Milliseconds()
+	if n := c.out.bytes.Load(); n > 0 {
+		still := now - c.out.progress.Load()
+		if s.opts.IdleTimeout > 0 && still >= s.opts.IdleTimeout.Milliseconds() ||
+			still >= stall && s.outBytes.Load() > s.opts.OutboundBytes {
+			c.Close(fmt.Errorf("%w: %d bytes queued, none taken for %d ms", ErrSlowReader, n, still))
+			return
+		}
+	}
+	waiting := c.waiting.Load()
+	if got := c.rxBytes.Load(); got-c.rxMark >= stallBytes || waiting || !c.partial.Load() {
+		c.rxMark, c.rxMarkTime = got, now
+	} else if shortSince != 0 && now-max(c.rxMarkTime, shortSince) >= stall {
+		c.Close(fmt.Errorf("%w: %d bytes in %d ms while others wait for its memory", ErrStalled, got-c.rxMark, now-c.rxMarkTime))
+		return
+	}
+	if s.opts.IdleTimeout > 0 && !waiting && c.out.depth.Load() == 0 &&
+		now-max(c.rxTime.Load(), c.out.progress.Load()) >= s.opts.IdleTimeout.Milliseconds() {
+		c.Close(fmt.Errorf("%w: %d ms", ErrIdle, now-c.rxTime.Load()))
+	}
+}
