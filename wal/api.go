@@ -54,6 +54,8 @@ var (
 	ErrForeign = errors.New("wal: foreign device")
 	// ErrBusy: another process (or another Log of this process) has the target open.
 	ErrBusy = errors.New("wal: target is in use")
+	// ErrFenced: the target was last opened by a later incarnation of the node (a higher node epoch).
+	ErrFenced = errors.New("wal: a later node epoch has used the target")
 	// ErrTrimmed: the block lies before the trim position, or its space was reused.
 	ErrTrimmed = errors.New("wal: position is trimmed")
 )

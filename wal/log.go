@@ -1,42 +1,325 @@
 package wal
 
-import "context"
-
-const (
-	pageBytes    = 4096
-	chunkBytes   = 1 << 20
-	maxClusterID = 64
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
 )
 
-// Log is a write-ahead log on one device.
-type Log struct{}
+// Log is a write-ahead log on one device. Append, Trim, ReadBlock, Next and Stats are safe from any goroutine; Open, Recover and Close
+// belong to the owner.
+type Log struct {
+	opts Options
+	log  *slog.Logger
+	dev  Device
+	pool *pool
 
-// Open opens, creates or validates the target and reads its superblocks. Nothing is scanned yet: Recover must follow.
-func Open(Options) (*Log, error) { return nil, ErrClosed }
+	// super is the newest superblock. The identity in it (uuid, base, capacity) does not change after Open. Generation and
+	// GenStart are set by Recover. The rest belongs to the commit goroutine once that runs.
+	super  superblock
+	ring   int64 // bytes of the ring
+	maxRec int   // longest record
 
-// Recover hands every record from the trim position to the end of the last durable block to fn, in order, and makes the log ready.
-// Once, before the first Append. When memory is short, Entry.Mem is nil and Entry.Data valid only during fn.
-// An error of fn ends the recovery and is returned; the log then stays unusable.
-func (l *Log) Recover(ctx context.Context, fn func(Entry) error) error { return ErrClosed }
+	mu appendState
 
-// Append copies header and payload, back to back, into the open block and returns where they lie. It never blocks; any goroutine.
-// Errors: ErrFull, ErrNoMemory, ErrTooLarge, ErrClosed, ErrNotRecovered, or one wrapping ErrFailed; c is then not called.
-func (l *Log) Append(c Completion, header, payload []byte) (Entry, error) { return Entry{}, ErrClosed }
+	durable  atomic.Int64 // Position; every block before it is durable. Stored by the commit goroutine only
+	trimmed  atomic.Int64 // Position; the durable trim. Stored by the commit goroutine only
+	sleeping atomic.Bool  // the commit goroutine is about to block, or blocks, and wants a wake-up
+	commit   *committer
+	stats    counters
 
-// ReadBlock reads one block from the device, verifies it and hands its records to fn in order. Entry.Mem is nil.
-func (l *Log) ReadBlock(ctx context.Context, block Position, fn func(Entry) error) error {
+	readers sync.WaitGroup // ReadBlocks that use dev; grows only under mu while the log is not closing
+	scratch struct {       // buffers of ReadBlock, at most readBuffers, each opts.BlockBytes long
+		sync.Mutex
+		free [][]byte
+	}
+}
+
+// appendState is what appenders and the commit goroutine share.
+type appendState struct {
+	sync.Mutex
+	state   State
+	failure error // why state is StateFailed
+
+	open    *block   // gathers records; nil or at least one record
+	sealed  blocks   // full blocks in log order, not taken by the commit goroutine yet
+	next    Position // where the next block opens, room for the open block not included
+	limit   Position // durable trim + ring: no block may end above
+	trim    Position // asked for, may not be durable yet
+	refused bool     // ErrFull was returned and no OnSpace has followed
+	closing closing
+
+	chunk     *chunk // where the open block lies, or the next one will; one reference
+	chunkUsed int    // bytes of chunk taken by sealed blocks
+
+	starts bitmap
+	spare  blocks // recycled block structs
+	spares int
+}
+
+type closing int
+
+const (
+	notClosing   closing = iota
+	closingClean         // write everything, then mark clean
+	closingNow           // only what is already in flight
+)
+
+type counters struct {
+	appends, writes, bytes, superblocks, wakeups atomic.Uint64
+	inFlight                                     atomic.Int64
+}
+
+// Open opens the target and reads its superblocks; an absent or empty file is created, a blank block device formatted. Nothing is scanned
+// yet: Recover must follow. Errors: ErrForeign, ErrBusy, ErrFenced, and what the operating system says.
+func Open(o Options) (*Log, error) {
+	o = o.withDefaults()
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	dev, name := o.Device, "device"
+	if dev == nil {
+		name = o.Path
+		f, err := openOrCreate(o)
+		if err != nil {
+			return nil, err
+		}
+		dev = f
+	}
+	l, err := open(o, dev, name)
+	if err != nil {
+		if o.Device == nil {
+			_ = dev.Close()
+		}
+		return nil, err
+	}
+	return l, nil
+}
+
+func openOrCreate(o Options) (*fileDevice, error) {
+	st, err := os.Stat(o.Path)
+	if err == nil && st.Mode().IsRegular() && st.Size() == 0 || errors.Is(err, fs.ErrNotExist) {
+		o.Logger.Info("wal: creating the log file", "path", o.Path, "bytes", o.CapacityBytes)
+		if err := createFile(o); err != nil {
+			return nil, err
+		}
+	}
+	return openFile(o.Path, o.lockWait)
+}
+
+func open(o Options, dev Device, name string) (*Log, error) {
+	s, err := readSuperblocks(o, dev, name)
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{opts: o, log: o.Logger, dev: dev, super: s, ring: s.ring()}
+	l.pool = newPool(o.MemoryBytes, l.kick)
+	l.maxRec = int(min(l.ring/2, o.MemoryBytes/2, maxBlockLength)) - blockHeader - recordHeader
+	l.mu.state = StateOpened
+	l.mu.trim = s.Trim
+	l.mu.starts = newBitmap(l.ring / pageBytes)
+	l.trimmed.Store(int64(s.Trim))
+	l.durable.Store(int64(s.Trim))
+	if l.commit, err = startCommitter(l); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// readSuperblocks returns the newer valid copy, after a blank device was formatted, and judges whether it is ours.
+func readSuperblocks(o Options, dev Device, name string) (superblock, error) {
+	s, faults, err := loadSuperblocks(dev)
+	if err != nil {
+		return s, err
+	}
+	if faults[0] != nil && faults[1] != nil {
+		f, isFile := dev.(*fileDevice)
+		found, err := inventory(dev)
+		if err != nil {
+			return s, err
+		}
+		if found == "" && isFile && !f.block {
+			found = "zeroes, but no superblock"
+		}
+		if found != "" {
+			return s, &ForeignError{Path: name, Found: found}
+		}
+		o.Logger.Info("wal: formatting a blank device", "path", name, "bytes", dev.Size())
+		if err := formatDevice(dev, name, o, false); err != nil {
+			return s, err
+		}
+		if s, faults, err = loadSuperblocks(dev); err != nil {
+			return s, err
+		}
+	}
+	for slot, fault := range faults {
+		if fault != nil {
+			o.Logger.Warn("wal: one superblock is damaged, the other is used", "path", name, "slot", slot, "fault", fault)
+		}
+	}
+	switch {
+	case s.ClusterID != o.ClusterID || s.NodeID != o.NodeID:
+		return s, &ForeignError{Path: name, Found: fmt.Sprintf("the write-ahead log of cluster %q, node %d (this is cluster %q, node %d)",
+			s.ClusterID, s.NodeID, o.ClusterID, o.NodeID)}
+	case o.NodeEpoch != 0 && s.NodeEpoch > o.NodeEpoch:
+		return s, fmt.Errorf("%w: %s was used by node epoch %d, this is %d", ErrFenced, name, s.NodeEpoch, o.NodeEpoch)
+	}
+	if o.NodeEpoch != 0 {
+		s.NodeEpoch = o.NodeEpoch
+	}
+	return s, nil
+}
+
+// loadSuperblocks reads both slots. The result is the valid one with the highest sequence; faults says what is wrong with each.
+func loadSuperblocks(dev Device) (s superblock, faults [2]error, err error) {
+	if dev.Size() < minCapacity {
+		return s, faults, fmt.Errorf("wal: the target has %d bytes, want at least %d", dev.Size(), minCapacity)
+	}
+	page, err := alloc(pageBytes)
+	if err != nil {
+		return s, faults, err
+	}
+	defer release(page)
+	for slot := range faults {
+		if _, err := dev.ReadAt(page, int64(slot)*slotStride); err != nil {
+			faults[slot] = fmt.Errorf("read: %w", err)
+			continue
+		}
+		c, err := decodeSuperblock(page, uint32(slot), dev.Size())
+		if err != nil {
+			faults[slot] = err
+		} else if c.Sequence > s.Sequence {
+			s = c
+		}
+	}
+	return s, faults, nil
+}
+
+// Next returns a position above every record appended so far. Once these are durable, Trim(Next()) trims all of them.
+func (l *Log) Next() Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b := l.mu.open; b != nil {
+		return b.off + Position(b.used)
+	}
+	return l.mu.next
+}
+
+// Trim says that records before p are not needed any more. It returns at once: the trim is made durable in the background, in whole
+// blocks, and only then is the space reused. A p that was trimmed already is ignored, one above Next is an error.
+func (l *Log) Trim(p Position) error {
+	l.mu.Lock()
+	err := l.usableLocked()
+	next := l.mu.next
+	if l.mu.open != nil {
+		next = l.mu.open.off + Position(l.mu.open.used)
+	}
+	switch {
+	case err != nil:
+	case p > next:
+		err = fmt.Errorf("wal: trim to %d, but the log ends at %d", p, next)
+	default:
+		l.mu.trim = max(l.mu.trim, p)
+	}
+	l.mu.Unlock()
+	if err == nil {
+		l.kick()
+	}
+	return err
+}
+
+// usableLocked says why the log takes no calls, or nil.
+func (l *Log) usableLocked() error {
+	switch l.mu.state {
+	case StateReady:
+		return nil
+	case StateOpened:
+		return ErrNotRecovered
+	case StateFailed:
+		return l.mu.failure
+	}
 	return ErrClosed
 }
 
-// Trim says that records before p are not needed any more. It returns at once; the space is reused after the trim is durable.
-func (l *Log) Trim(p Position) error { return ErrClosed }
-
-// Next returns a position that is greater than every record appended so far: Trim(Next()) trims all of them.
-func (l *Log) Next() Position { return 0 }
-
 // Stats returns a snapshot. Any goroutine.
-func (l *Log) Stats() Stats { return Stats{} }
+func (l *Log) Stats() Stats {
+	l.mu.Lock()
+	next, state := l.mu.next, l.mu.state
+	if b := l.mu.open; b != nil {
+		next = b.off + Position(roundUp(int64(b.used)))
+	}
+	l.mu.Unlock()
+	trim := Position(l.trimmed.Load())
+	if state == StateOpened {
+		next = trim
+	}
+	return Stats{
+		State: state, Mode: l.commit.back.mode(), Registered: l.commit.back.registered(),
+		Capacity: l.ring, Used: int64(next - trim), Trim: trim, Next: next, Durable: Position(l.durable.Load()),
+		MemoryUsed: l.pool.usage(), MemoryBudget: l.opts.MemoryBytes, InFlight: int(l.stats.inFlight.Load()),
+		Appends: l.stats.appends.Load(), Writes: l.stats.writes.Load(), Bytes: l.stats.bytes.Load(),
+		Superblocks: l.stats.superblocks.Load(), Wakeups: l.stats.wakeups.Load(),
+	}
+}
 
-// Close stops the log. With clean it first waits until everything appended is durable and marks the log clean; without it, appends that are
-// not yet handed to the device fail with ErrClosed. Memory of entries stays valid until their references are dropped.
-func (l *Log) Close(clean bool) error { return nil }
+// UUID identifies the log on its device; a format gives a new one.
+func (l *Log) UUID() [16]byte { return l.super.UUID }
+
+// Close stops the log and waits for what the device still writes. With clean, everything appended is made durable first and the log is
+// marked clean; without, appends that are not in flight fail with ErrClosed. Memory of entries stays valid until its references
+// are dropped. The error is the device's failure, if there was one. A second Close does nothing.
+func (l *Log) Close(clean bool) error {
+	l.mu.Lock()
+	if l.mu.closing != notClosing {
+		l.mu.Unlock()
+		return nil
+	}
+	failure := l.mu.failure
+	l.mu.closing = closingNow
+	if clean && l.mu.state == StateReady {
+		l.mu.closing = closingClean
+	}
+	l.mu.state = StateClosed
+	l.mu.Unlock()
+	l.kick()
+	<-l.commit.done
+	l.readers.Wait()
+	l.mu.Lock()
+	if failure == nil {
+		failure = l.mu.failure
+	}
+	if l.mu.chunk != nil {
+		l.mu.chunk.Unref()
+		l.mu.chunk = nil
+	}
+	l.mu.Unlock()
+	l.pool.close()
+	l.scratch.Lock()
+	for _, b := range l.scratch.free {
+		release(b)
+	}
+	l.scratch.free = nil
+	l.scratch.Unlock()
+	return errors.Join(failure, l.dev.Close())
+}
+
+// kick wakes the commit goroutine if it sleeps. Any goroutine.
+func (l *Log) kick() {
+	if l.sleeping.Load() && l.sleeping.CompareAndSwap(true, false) {
+		l.stats.wakeups.Add(1)
+		l.commit.back.wake()
+	}
+}
+
+// withContext says whether ctx has ended, without a channel operation per call site.
+func withContext(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("wal: %w", err)
+	}
+	return nil
+}

@@ -3,6 +3,7 @@ package wal
 import (
 	"fmt"
 	"log/slog"
+	"time"
 )
 
 // Bounds and defaults of Options.
@@ -52,6 +53,8 @@ type Options struct {
 
 	// Device replaces Path: a test double, always written by pwrite.
 	Device Device
+
+	lockWait time.Duration // how long Open waits for another holder of the target to go; tests shorten it
 }
 
 // Device is what a log needs of its target. Offsets, lengths and buffers are aligned to 4096 bytes.
@@ -77,6 +80,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.BlockBytes == 0 {
 		o.BlockBytes = DefaultBlock
+	}
+	if o.lockWait == 0 {
+		o.lockWait = 5 * time.Second
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

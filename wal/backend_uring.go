@@ -1,0 +1,111 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"syscall"
+
+	"github.com/ringmq/ringmq/wal/internal/uring"
+	"golang.org/x/sys/unix"
+)
+
+// ringEntries is the size of the submission queue: every write in flight, a superblock and the wake-up fit.
+const ringEntries = 4 * maxQueue
+
+// uringBackend writes through one io_uring that belongs to the commit goroutine's thread.
+type uringBackend struct {
+	l    *Log
+	ring *uring.Ring
+	// table says whether buffers are registered at all. It goes false for good when the kernel refuses one.
+	table bool
+	slots int
+}
+
+// newBackend picks the way of writing. It runs on the commit goroutine, which it locks to its thread for io_uring.
+func newBackend(l *Log) (backend, error) {
+	file, ok := l.dev.(*fileDevice)
+	if !ok || l.opts.Mode == ModePWrite {
+		return newPWriteBackend(l), nil
+	}
+	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	ring, err := uring.New(ringEntries, file.fd)
+	if err != nil {
+		runtime.UnlockOSThread()
+		if l.opts.Mode == ModeURing {
+			return nil, fmt.Errorf("wal: %w", err)
+		}
+		l.log.Warn("wal: io_uring is not available, writing with a pool of pwrite calls", "error", err)
+		return newPWriteBackend(l), nil
+	}
+	u := &uringBackend{l: l, ring: ring, slots: min(l.pool.slotCount(), 1<<14)} // the kernel's limit
+	if err := ring.ReserveBuffers(u.slots); err != nil {
+		l.log.Warn("wal: writing from unregistered buffers", "error", err)
+	} else {
+		u.table = true
+	}
+	return u, nil
+}
+
+func (u *uringBackend) mode() Mode       { return ModeURing }
+func (u *uringBackend) registered() bool { return u.table }
+func (u *uringBackend) wake()            { u.ring.Wake() }
+
+func (u *uringBackend) write(id uint64, b []byte, off int64, c *chunk) error {
+	slot := uring.NoBuffer
+	if c != nil && u.register(c) {
+		slot = int(c.slot)
+	}
+	if !u.ring.Write(b, off, slot, id) {
+		return errors.New("BUG: submission queue is full")
+	}
+	return nil
+}
+
+// register makes c known to the ring when it is first written from.
+func (u *uringBackend) register(c *chunk) bool {
+	if c.known {
+		return true
+	}
+	if !u.table || c.slot < 0 || int(c.slot) >= u.slots {
+		return false
+	}
+	err := u.ring.SetBuffer(int(c.slot), c.mem)
+	if err == nil {
+		c.known = true
+		return true
+	}
+	u.table = false
+	hint := ""
+	if errors.Is(err, unix.ENOMEM) {
+		var r unix.Rlimit
+		_ = unix.Getrlimit(unix.RLIMIT_MEMLOCK, &r)
+		hint = fmt.Sprintf("RLIMIT_MEMLOCK is %d bytes, the log would use up to %d: raise it (LimitMEMLOCK=infinity in a systemd unit)",
+			r.Cur, u.l.opts.MemoryBytes)
+	}
+	u.l.log.Warn("wal: writing from unregistered buffers", "error", err, "hint", hint)
+	return false
+}
+
+func (u *uringBackend) enter(wait bool) error { return u.ring.Enter(wait) }
+
+func (u *uringBackend) next() (id uint64, n int, err error, ok bool) {
+	id, res, ok := u.ring.Next()
+	if ok && res < 0 {
+		return id, 0, syscall.Errno(-res), true
+	}
+	return id, int(res), nil, ok
+}
+
+func (u *uringBackend) forget(c *chunk) {
+	if !c.known {
+		return
+	}
+	if err := u.ring.ClearBuffer(int(c.slot)); err != nil {
+		// The slot would go on naming pages that are about to be unmapped, and a later chunk in it would be written from them.
+		panic(fmt.Sprintf("BUG: wal: %v", err))
+	}
+	c.known = false
+}
+
+func (u *uringBackend) close() { u.ring.Close() }

@@ -1,0 +1,340 @@
+package wal
+
+import "fmt"
+
+// flights is the capacity of the queue of writes in flight, a power of two.
+const flights = maxQueue
+
+// superID marks the completion of a superblock write; blocks use their sequence number.
+const superID = ^uint64(0) >> 1
+
+// committer is the one goroutine that talks to the device: it seals and submits blocks, advances the durable position in log order and
+// calls the completions.
+//
+// Group commit follows from its loop: whenever fewer than QueueDepth writes are in flight, what has been gathered is submitted;
+// otherwise it gathers on until one completes or the block is full. There is no timer. An idle log submits at once.
+type committer struct {
+	l    *Log
+	back backend
+	done chan struct{} // closed at the end
+
+	flight     [flights]flight // blocks first..next-1 in flight, at index mod flights
+	first, end uint64
+
+	chain  uint32   // of the last block submitted
+	landed []*block // durable, to be told
+	failed error    // the first failure
+
+	super struct {
+		page  []byte
+		left  int      // slot writes to go, 0: idle
+		trim  Position // becomes the durable trim when left reaches 0
+		clean bool     // the final write
+	}
+}
+
+type flight struct {
+	b    *block
+	done bool
+	err  error
+}
+
+// backend moves bytes to the device. All calls but wake come from the commit goroutine.
+type backend interface {
+	mode() Mode
+	registered() bool
+	// write queues one write; b is in c (nil: elsewhere off the heap) and is left alone until its completion.
+	write(id uint64, b []byte, off int64, c *chunk) error
+	// enter hands over what is queued. With wait it returns only when there is a completion or after a wake.
+	enter(wait bool) error
+	// next takes one completion.
+	next() (id uint64, n int, err error, ok bool)
+	wake() // any goroutine, until the commit goroutine has ended
+	// forget undoes what the backend did with c's memory. No write uses it.
+	forget(c *chunk)
+	// close ends the backend. REQUIRES: nothing is in flight, unless the device hangs.
+	close()
+}
+
+// startCommitter starts the goroutine and waits until its backend stands.
+func startCommitter(l *Log) (*committer, error) {
+	c := &committer{l: l, done: make(chan struct{})}
+	var err error
+	if c.super.page, err = alloc(pageBytes); err != nil {
+		return nil, err
+	}
+	ready := make(chan error)
+	go c.run(ready)
+	if err := <-ready; err != nil {
+		release(c.super.page)
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *committer) run(ready chan<- error) {
+	back, err := newBackend(c.l)
+	if err != nil {
+		ready <- err
+		return
+	}
+	c.back = back
+	ready <- nil
+	defer close(c.done)
+	for !c.turn() {
+	}
+	c.back.close()
+	release(c.super.page)
+}
+
+// turn is one round of the loop. It returns true when the log is closed and nothing is left to do.
+func (c *committer) turn() (finished bool) {
+	c.collect()
+	c.advance()
+	queued := c.fill()
+	if c.housekeep() {
+		queued = true
+	}
+	// The device gets its work before the completions run, but when there are none to run, handing over and waiting are one call.
+	if queued && (len(c.landed) > 0 || c.failed != nil) {
+		c.check(c.back.enter(false))
+	}
+	c.deliver()
+	if c.finished() {
+		return true
+	}
+	c.sleep()
+	return false
+}
+
+// sleep waits for a completion, or for work when there is room for it.
+func (c *committer) sleep() {
+	l := c.l
+	room := int(c.end-c.first) < l.opts.QueueDepth
+	if room {
+		// Set first, then look: an appender that comes after the look sees the flag.
+		l.sleeping.Store(true)
+		if c.workToDo() {
+			l.sleeping.Store(false)
+			c.check(c.back.enter(false))
+			return
+		}
+	}
+	c.check(c.back.enter(true))
+	l.sleeping.Store(false)
+}
+
+// workToDo says whether a turn would do something without a completion.
+func (c *committer) workToDo() bool {
+	l := c.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	empty := l.mu.sealed.head == nil && l.mu.open == nil
+	still := c.first == c.end && c.super.left == 0
+	switch {
+	case l.pool.busy():
+		return true
+	case c.failed != nil || l.mu.closing == closingNow:
+		return still && (!empty || l.mu.closing != notClosing)
+	case l.waitingLocked():
+		return true
+	case c.super.left > 0:
+		return false
+	}
+	return l.trimTargetLocked() > l.super.Trim || l.mu.closing == closingClean && empty && still
+}
+
+// collect takes completions from the backend.
+func (c *committer) collect() {
+	for {
+		id, n, err, ok := c.back.next()
+		if !ok {
+			return
+		}
+		if id == superID {
+			if err == nil && n != pageBytes {
+				err = fmt.Errorf("short write, %d of %d bytes", n, pageBytes)
+			}
+			if err != nil {
+				c.super.left = 0
+				c.fail(fmt.Errorf("superblock: %w", err))
+				continue
+			}
+			c.superWritten()
+			continue
+		}
+		f := &c.flight[id%flights]
+		f.done = true
+		if err == nil && n != f.b.length {
+			err = fmt.Errorf("short write, %d of %d bytes", n, f.b.length)
+		}
+		if err != nil {
+			f.err = err
+			c.fail(fmt.Errorf("block at %d (device offset %d, %d bytes): %w", f.b.off, c.l.super.physical(f.b.off), f.b.length, err))
+		}
+		c.l.stats.writes.Add(1)
+		c.l.stats.bytes.Add(uint64(f.b.length))
+	}
+}
+
+// advance moves the durable position over the completed prefix. It is the only place that does.
+func (c *committer) advance() {
+	for c.first < c.end {
+		f := &c.flight[c.first%flights]
+		if !f.done || f.err != nil {
+			break
+		}
+		c.l.durable.Store(int64(f.b.off) + int64(f.b.length))
+		c.landed = append(c.landed, f.b)
+		*f = flight{}
+		c.first++
+	}
+	c.l.stats.inFlight.Store(int64(c.end - c.first))
+}
+
+// fill submits gathered blocks while there is room in the queue.
+func (c *committer) fill() (queued bool) {
+	l := c.l
+	for c.failed == nil && int(c.end-c.first) < l.opts.QueueDepth {
+		l.mu.Lock()
+		var b *block
+		if l.mu.closing != closingNow {
+			b = l.takeLocked()
+		}
+		l.mu.Unlock()
+		if b == nil {
+			break
+		}
+		c.chain = b.finish(l.super.logID(), l.super.Generation, Position(l.durable.Load()), c.chain)
+		c.flight[c.end%flights] = flight{b: b}
+		id := c.end
+		c.end++
+		queued = true
+		if err := c.back.write(id, b.mem[:b.length], l.super.physical(b.off), b.chunk); err != nil {
+			c.flight[id%flights].done, c.flight[id%flights].err = true, err
+			c.fail(err)
+		}
+	}
+	l.stats.inFlight.Store(int64(c.end - c.first))
+	return queued
+}
+
+// deliver calls the completions of landed blocks and, after a failure, of all others.
+func (c *committer) deliver() {
+	for i, b := range c.landed {
+		c.tell(b, nil)
+		c.landed[i] = nil
+	}
+	c.landed = c.landed[:0]
+	if c.failed == nil && !c.abandoned() {
+		return
+	}
+	// What is before the failed block in log order has been told above. Memory in flight stays with the kernel until it completes.
+	for c.first < c.end && c.flight[c.first%flights].done {
+		f := &c.flight[c.first%flights]
+		c.tell(f.b, c.reason())
+		*f = flight{}
+		c.first++
+	}
+	if c.first < c.end {
+		return
+	}
+	for {
+		c.l.mu.Lock()
+		if c.l.mu.open != nil {
+			c.l.sealLocked()
+		}
+		b := c.l.mu.sealed.pop()
+		c.l.mu.Unlock()
+		if b == nil {
+			return
+		}
+		c.tell(b, c.reason())
+	}
+}
+
+// abandoned says whether an unclean Close has given up what is not in flight.
+func (c *committer) abandoned() bool {
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	return c.l.mu.closing == closingNow
+}
+
+func (c *committer) reason() error {
+	if c.failed != nil {
+		return c.failed
+	}
+	return ErrClosed
+}
+
+// tell calls the completions of one block and recycles it.
+func (c *committer) tell(b *block, err error) {
+	for i := range b.pending {
+		p := &b.pending[i]
+		p.c.Durable(p.pos, err)
+		p.c = nil
+	}
+	b.pending = b.pending[:0]
+	// An appender may still copy into a block that failed before it was submitted; its entry holds the memory.
+	b.chunk.Unref()
+	if b.writers.Load() != 0 {
+		return
+	}
+	b.mem, b.chunk = nil, nil
+	l := c.l
+	l.mu.Lock()
+	if l.mu.spares < maxSpares {
+		l.mu.spare.push(b)
+		l.mu.spares++
+	}
+	l.mu.Unlock()
+}
+
+// fail stops the log. Nothing is submitted any more.
+func (c *committer) fail(cause error) {
+	if c.failed != nil {
+		return
+	}
+	c.failed = fmt.Errorf("%w: %w", ErrFailed, cause)
+	l := c.l
+	l.mu.Lock()
+	l.mu.failure = c.failed
+	if l.mu.state == StateReady {
+		l.mu.state = StateFailed
+	}
+	l.mu.Unlock()
+	l.log.Error("wal: the device failed, the log is stopped", "path", l.opts.Path, "error", cause)
+	if l.opts.OnFailure != nil {
+		l.opts.OnFailure(c.failed)
+	}
+}
+
+// check turns an error of the backend itself into a failure. What is in flight is given up: its memory stays with the kernel.
+func (c *committer) check(err error) {
+	if err == nil {
+		return
+	}
+	c.fail(err)
+	c.super.left = 0
+	for id := c.first; id < c.end; id++ {
+		f := &c.flight[id%flights]
+		if !f.done {
+			f.b.chunk.Ref() // never given back
+			f.done, f.err = true, err
+		}
+	}
+}
+
+// finished says whether the goroutine may end.
+func (c *committer) finished() bool {
+	l := c.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.closing == notClosing || c.first < c.end || c.super.left > 0 || len(c.landed) > 0 {
+		return false
+	}
+	if l.mu.open != nil || l.mu.sealed.head != nil {
+		return false
+	}
+	return l.mu.closing == closingNow || c.failed != nil || l.super.Clean
+}

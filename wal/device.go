@@ -1,0 +1,189 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// fileDevice is a file or a raw block device, open for durable direct writes.
+//
+// Durable here means O_DSYNC: a write returns after the data, and the metadata needed to read it, are on stable storage; the kernel sends
+// one FUA write or a write and a cache flush, whichever the device has. O_DIRECT keeps the page cache out of it.
+type fileDevice struct {
+	path   string
+	fd     int
+	size   int64
+	block  bool // a block device
+	direct bool // false: the file system has no O_DIRECT; O_DSYNC alone is as durable, but slower
+}
+
+// openFile opens an existing target and locks it. The lock is bound to the open file: the kernel keeps it until the last write that a
+// killed process had in flight has ended, so no write of an earlier incarnation can land after this returns.
+func openFile(path string, wait time.Duration) (*fileDevice, error) {
+	d := &fileDevice{path: path, direct: true}
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return nil, &fs.PathError{Op: "wal: stat", Path: path, Err: err}
+	}
+	flags := unix.O_RDWR | unix.O_DSYNC | unix.O_CLOEXEC
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+	case unix.S_IFBLK:
+		d.block = true
+		flags |= unix.O_EXCL // refuses a device that is mounted or claimed
+	default:
+		return nil, fmt.Errorf("wal: %s is neither a regular file nor a block device", path)
+	}
+	deadline := time.Now().Add(wait)
+	for {
+		err := d.tryOpen(flags)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, &fs.PathError{Op: "wal: open", Path: path, Err: err}
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("%w: %s is locked by another process, or mounted", ErrBusy, path)
+		}
+		time.Sleep(5 * time.Millisecond) // there is no call that waits with a deadline
+	}
+	if err := d.measure(); err != nil {
+		unix.Close(d.fd)
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *fileDevice) tryOpen(flags int) error {
+	fd, err := openRetry(d.path, flags|unix.O_DIRECT)
+	if errors.Is(err, unix.EINVAL) {
+		d.direct = false
+		fd, err = openRetry(d.path, flags)
+	}
+	if err != nil {
+		return err
+	}
+	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		unix.Close(fd)
+		return err
+	}
+	d.fd = fd
+	return nil
+}
+
+func openRetry(path string, flags int) (int, error) {
+	for {
+		fd, err := unix.Open(path, flags, 0)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+// measure finds the size and checks that direct I/O in pages of 4 KiB is possible.
+func (d *fileDevice) measure() error {
+	if d.block {
+		var size uint64
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(d.fd), unix.BLKGETSIZE64, uintptr(unsafe.Pointer(&size))); errno != 0 {
+			return fmt.Errorf("wal: %s: BLKGETSIZE64: %w", d.path, errno)
+		}
+		d.size = int64(size) &^ (pageBytes - 1)
+	} else {
+		var st unix.Stat_t
+		if err := unix.Fstat(d.fd, &st); err != nil {
+			return fmt.Errorf("wal: fstat %s: %w", d.path, err)
+		}
+		d.size = st.Size &^ (pageBytes - 1)
+	}
+	var sx unix.Statx_t
+	err := unix.Statx(d.fd, "", unix.AT_EMPTY_PATH, unix.STATX_DIOALIGN, &sx)
+	if err != nil || sx.Mask&unix.STATX_DIOALIGN == 0 || !d.direct {
+		return nil // an older kernel does not tell; a write that does not fit fails with EINVAL and stops the log
+	}
+	if sx.Dio_offset_align == 0 {
+		return nil
+	}
+	if sx.Dio_offset_align > pageBytes || sx.Dio_mem_align > pageBytes {
+		return fmt.Errorf("wal: %s needs direct I/O aligned to %d bytes in memory and %d on the device, the log has %d",
+			d.path, sx.Dio_mem_align, sx.Dio_offset_align, pageBytes)
+	}
+	return nil
+}
+
+func (d *fileDevice) WriteAt(p []byte, off int64) (int, error) {
+	n := 0
+	for n < len(p) {
+		m, err := unix.Pwrite(d.fd, p[n:], off+int64(n))
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return n, err
+		}
+		// A short write is not continued: direct writes are short only when something is wrong.
+		return n + m, nil
+	}
+	return n, nil
+}
+
+func (d *fileDevice) ReadAt(p []byte, off int64) (int, error) {
+	n := 0
+	for n < len(p) {
+		m, err := unix.Pread(d.fd, p[n:], off+int64(n))
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return n, err
+		case m == 0:
+			return n, io.ErrUnexpectedEOF
+		default:
+			n += m
+		}
+	}
+	return n, nil
+}
+
+func (d *fileDevice) Flush() error {
+	for {
+		err := unix.Fdatasync(d.fd)
+		if err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+func (d *fileDevice) Size() int64 { return d.size }
+
+func (d *fileDevice) Close() error { return unix.Close(d.fd) }
+
+// syncDir makes a rename or a creation in dir durable.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// alloc maps n bytes of zeroed, page-aligned memory outside the Go heap.
+func alloc(n int) ([]byte, error) {
+	b, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, fmt.Errorf("wal: mmap of %d bytes: %w", n, err)
+	}
+	return b, nil
+}
+
+func release(b []byte) {
+	if err := unix.Munmap(b); err != nil {
+		panic(fmt.Sprintf("BUG: wal: munmap: %v", err))
+	}
+}

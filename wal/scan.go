@@ -1,0 +1,163 @@
+package wal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// tailWindow is how far behind the end of the log later blocks are searched. A block is submitted at most QueueDepth blocks after the
+// oldest that is not durable, so within a few MiB some block was sealed after the hole had been acknowledged, if it ever was.
+const tailWindow = 32 << 20
+
+// scanner walks the chain of blocks from a trim position. It only reads.
+type scanner struct {
+	s    *superblock
+	r    *readahead
+	prev header // the block before; Length 0: none
+	stop string // why the chain ended
+
+}
+
+// errEnd says that no block chains at a position.
+var errEnd = errors.New("wal: end of chain")
+
+func newScanner(dev Device, s *superblock) (*scanner, error) {
+	r, err := newReadahead(dev, s.Capacity)
+	if err != nil {
+		return nil, err
+	}
+	return &scanner{s: s, r: r}, nil
+}
+
+// walk hands every block of the chain to visit, verified, and returns where the chain ends. memory returns where the bytes of a block
+// go; it is called once per candidate, which may still turn out not to be part of the chain.
+func (sc *scanner) walk(ctx context.Context, memory func(n int) ([]byte, error), visit func(h header, b []byte) error) (Position, error) {
+	pos := sc.s.Trim
+	for {
+		if err := withContext(ctx); err != nil {
+			return pos, err
+		}
+		h, b, err := sc.block(pos, memory)
+		if room := sc.s.room(pos); err == errEnd && room < sc.s.ring() {
+			// The next block did not fit before the ring's end and went to its start.
+			why := sc.stop
+			if h, b, err = sc.block(pos+Position(room), memory); err == errEnd {
+				sc.stop = why
+			}
+		}
+		if err == errEnd {
+			return pos, nil
+		}
+		if err != nil {
+			return pos, err
+		}
+		if err := visit(h, b); err != nil {
+			return pos, err
+		}
+		sc.prev = h
+		pos = h.Offset + Position(h.Length)
+	}
+}
+
+// block reads and judges the block at pos. errEnd: nothing there continues the chain; sc.stop says why.
+func (sc *scanner) block(pos Position, memory func(n int) ([]byte, error)) (header, []byte, error) {
+	end := func(format string, a ...any) (header, []byte, error) {
+		sc.stop = fmt.Sprintf(format, a...)
+		return header{}, nil, errEnd
+	}
+	if int64(pos-sc.s.Trim) >= sc.s.ring() {
+		return end("the ring is full")
+	}
+	sc.r.seek(sc.s.physical(pos))
+	w, err := sc.r.window()
+	if err != nil {
+		return header{}, nil, err
+	}
+	h, err := decodeHeader(w)
+	if err != nil {
+		return end("%v", err)
+	}
+	if err := sc.chains(&h, pos); err != nil {
+		return end("%v", err)
+	}
+	b, err := memory(int(h.Length))
+	if err != nil {
+		return header{}, nil, err
+	}
+	if err := sc.r.read(b); err != nil {
+		return header{}, nil, err
+	}
+	if err := h.verify(b); err != nil {
+		return end("%v", err)
+	}
+	return h, b, nil
+}
+
+// chains judges whether a block with a sound header belongs at pos and behind the previous block. The rules:
+//
+//	log id      ours: not a block from before a format
+//	offset      pos: not a block of an earlier round of the ring, not misplaced
+//	generation  exactly the superblock's at GenStart and above, smaller and not falling below it: a block that an earlier opening
+//	            had in flight when it died, behind the point where this opening began to write, is never taken for current
+//	prev        the chain value of the previous block, unless this is the first
+//	length      ends within the ring and within one round from trim
+func (sc *scanner) chains(h *header, pos Position) error {
+	s := sc.s
+	switch {
+	case h.LogID != s.logID():
+		return fmt.Errorf("block of log %016x, this is %016x", h.LogID, s.logID())
+	case h.Offset != pos:
+		return fmt.Errorf("block of offset %d", h.Offset)
+	case h.Offset >= s.GenStart && h.Generation != s.Generation:
+		return fmt.Errorf("block of generation %d, want %d from offset %d on", h.Generation, s.Generation, s.GenStart)
+	case h.Offset < s.GenStart && h.Generation >= s.Generation:
+		return fmt.Errorf("block of generation %d, want less than %d below offset %d", h.Generation, s.Generation, s.GenStart)
+	case sc.prev.Length > 0 && h.Generation < sc.prev.Generation:
+		return fmt.Errorf("block of generation %d after one of %d", h.Generation, sc.prev.Generation)
+	case sc.prev.Length > 0 && h.Prev != sc.prev.Chain:
+		return fmt.Errorf("block follows %08x, the block before it is %08x", h.Prev, sc.prev.Chain)
+	case int64(h.Length) > s.room(pos):
+		return fmt.Errorf("block of %d bytes, %d are left in the ring", h.Length, s.room(pos))
+	case int64(pos-s.Trim)+int64(h.Length) > s.ring():
+		return fmt.Errorf("block of %d bytes runs into the trim position", h.Length)
+	}
+	return nil
+}
+
+// judgeEnd says whether end can be the end of the log. It cannot when something proves that a block at or after end was acknowledged:
+// the superblock, or a later block which was sealed when the durable position was already above end.
+func (sc *scanner) judgeEnd(end Position) error {
+	s := sc.s
+	corrupt := func(format string, a ...any) error {
+		return &CorruptError{Pos: end, Reason: sc.stop + "; " + fmt.Sprintf(format, a...)}
+	}
+	switch {
+	case end < s.GenStart:
+		return corrupt("generation %d began at %d", s.Generation, s.GenStart)
+	case end < s.Durable:
+		return corrupt("the superblock knows everything before %d to be durable", s.Durable)
+	case s.Clean && end > s.Durable:
+		return corrupt("the log was closed at %d", s.Durable)
+	case s.Clean:
+		return nil
+	}
+	left := min(tailWindow, s.ring()-int64(end-s.Trim))
+	for pos := end; left > 0; {
+		sc.r.seek(s.physical(pos))
+		w, err := sc.r.window()
+		if err != nil {
+			return err
+		}
+		for n := min(int64(len(w)), left, s.room(pos)); n > 0; n -= pageBytes {
+			h, err := decodeHeader(w)
+			if err == nil && h.LogID == s.logID() && h.Offset == pos && h.Generation == s.Generation && h.Durable > end {
+				return corrupt("the block at %d was written when everything before %d was durable", pos, h.Durable)
+			}
+			w = w[pageBytes:]
+			sc.r.skip(pageBytes)
+			pos, left = pos+pageBytes, left-pageBytes
+		}
+	}
+	return nil
+}
