@@ -147,6 +147,32 @@ func (r *Reader) ReadCheckpoint(ctx context.Context, e CheckpointEntry) ([]byte,
 	return state, nil
 }
 
+// ReadCheckpoints reads several checkpoints, given in the order of the index, and returns their states in that order. Neighbours
+// are read with one request. States of one request share memory.
+func (r *Reader) ReadCheckpoints(ctx context.Context, entries []CheckpointEntry) ([][]byte, error) {
+	states := make([][]byte, 0, len(entries))
+	for len(entries) > 0 {
+		n, size := 1, int64(entries[0].Size)
+		for n < len(entries) && entries[n].Position == entries[0].Position+size && size+int64(entries[n].Size) <= chunkBytes {
+			size += int64(entries[n].Size)
+			n++
+		}
+		p := make([]byte, size)
+		if err := r.bucket.GetRange(ctx, r.key, entries[0].Position, p); err != nil {
+			return nil, r.wrap(err)
+		}
+		for _, e := range entries[:n] {
+			state, err := checkpointOf(e, p[:e.Size:e.Size])
+			if err != nil {
+				return nil, r.wrap(err)
+			}
+			states, p = append(states, state), p[e.Size:]
+		}
+		entries = entries[n:]
+	}
+	return states, nil
+}
+
 func checkpointOf(e CheckpointEntry, p []byte) ([]byte, error) {
 	stream, offset, state, err := decodeCheckpoint(p)
 	if err == nil && (stream != e.Stream || offset != e.Offset) {

@@ -3,6 +3,7 @@ package object
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/ringmq/ringmq/s3stream/objstore"
@@ -61,6 +62,9 @@ type Writer struct {
 	part      [][]byte // of the part being filled
 	partBytes int64
 	partMem   []Releaser
+	// ahead is how many bytes of payload are sure to come before the next copied part, which the part before it must end at. A full
+	// part is sent only while enough is ahead for another one of legal size.
+	ahead int64
 
 	states []checkpoint
 }
@@ -76,7 +80,7 @@ func NewWriter(ctx context.Context, b objstore.Bucket, key string, o Options) (*
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	return &Writer{up: newUploader(ctx, b, key, o.Parallel), opt: o}, nil
+	return &Writer{up: newUploader(ctx, b, key, o.Parallel), opt: o, ahead: math.MaxInt64}, nil
 }
 
 // Append adds a record. Streams must come in ascending order of id, and the records of a stream in ascending order of offset. It may wait
@@ -89,7 +93,7 @@ func (w *Writer) Append(r Record) error {
 	if w.block.entry.Records > 0 && !w.block.fits(&r, w.opt.BlockBytes) {
 		w.closeBlock()
 	}
-	if w.partBytes >= int64(w.opt.PartBytes) {
+	if w.partBytes >= int64(w.opt.PartBytes) && w.ahead >= objstore.MinPartBytes {
 		if err := w.sendPart(); err != nil {
 			release(r.Mem)
 			return err
@@ -99,6 +103,7 @@ func (w *Writer) Append(r Record) error {
 	if len(r.Payload) > 0 {
 		w.part = append(w.part, r.Payload)
 		w.partBytes += int64(len(r.Payload))
+		w.ahead -= int64(len(r.Payload)) // of an endless supply when nothing is copied
 	}
 	if r.Mem != nil {
 		w.partMem = append(w.partMem, r.Mem)
@@ -157,6 +162,39 @@ func (w *Writer) closeBlock() {
 	w.part = append(w.part, table)
 	w.partBytes += int64(len(table))
 }
+
+// copyBlocks adds whole blocks, neighbours in the object src, by a copy within the store.
+// REQUIRES: the blocks have at least objstore.MinPartBytes, and the part being filled as many or none.
+func (w *Writer) copyBlocks(src string, entries []BlockEntry) error {
+	if w.block.entry.Records > 0 {
+		w.closeBlock()
+	}
+	if w.partBytes > 0 {
+		if err := w.sendPart(); err != nil {
+			return err
+		}
+	}
+	from, size := entries[0].Position, BlocksSize(entries)
+	for _, e := range entries {
+		e.Position = w.position
+		w.position += int64(e.Size)
+		w.index.Blocks = append(w.index.Blocks, e)
+	}
+	for size > 0 {
+		n := min(size, copyPartBytes)
+		if rest := size - n; rest > 0 && rest < objstore.MinPartBytes {
+			n -= objstore.MinPartBytes
+		}
+		if err := w.up.copy(src, from, n); err != nil {
+			return err
+		}
+		from, size = from+n, size-n
+	}
+	return nil
+}
+
+// copyPartBytes bounds one copy within the store, so that it ends within the timeout of a call.
+const copyPartBytes = 256 << 20
 
 func (w *Writer) sendPart() error {
 	part, mem := w.part, w.partMem
