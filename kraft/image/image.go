@@ -25,6 +25,7 @@ type Image struct {
 	topics  btree.Map[string, *Topic]
 	topicID btree.Map[string, *Topic] // by the id's 16 bytes
 	brokers btree.Map[int32, *Broker]
+	leads   btree.Map[int32, int32] // broker id -> number of partitions that it leads, if any
 	configs btree.Map[string, *configSet] // by configKey
 
 	streams  btree.Map[record.StreamID, Stream]
@@ -62,7 +63,6 @@ type Broker struct {
 	Endpoints   []record.BrokerEndpoint
 	Rack        string // "" if none
 	Fenced      bool   // true until its first heartbeat after registration and when heartbeats stay away
-	Partitions  int32  // number of partitions that it leads
 }
 
 // Endpoint returns the broker's endpoint for a listener name.

@@ -1,6 +1,9 @@
 package image
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -63,6 +66,12 @@ func (i *Image) Brokers(fn func(*Broker) bool) {
 
 // NumBrokers is the number of registered brokers, fenced ones too.
 func (i *Image) NumBrokers() int { return i.brokers.Len() }
+
+// PartitionsLed is the number of partitions whose leader is the broker, registered or not.
+func (i *Image) PartitionsLed(id int32) int {
+	n, _ := i.leads.Get(id)
+	return int(n)
+}
 
 // configKey orders resources by type, then name.
 func configKey(r record.ConfigResource) string { return string([]byte{byte(r.Type)}) + r.Name }
@@ -210,12 +219,13 @@ func (i *Image) LastObject(id record.StreamID) (Held, bool) {
 func (i *Image) held(r rangeRef) Held {
 	o, _ := i.objects.Get(r.object)
 	h := Held{Object: o.export(r.object)}
-	for _, x := range o.ranges {
-		if x.Stream == r.stream && x.Start == r.start {
-			h.Range = x
-			break
-		}
+	at, found := slices.BinarySearchFunc(o.ranges, r, func(x record.Range, r rangeRef) int {
+		return cmp.Or(cmp.Compare(x.Stream, r.stream), cmp.Compare(x.Start, r.start))
+	})
+	if !found {
+		panic(fmt.Sprintf("BUG: image: object %d does not have the range of stream %d from %d", r.object, r.stream, r.start))
 	}
+	h.Range = o.ranges[at]
 	return h
 }
 
