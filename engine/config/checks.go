@@ -132,7 +132,7 @@ func endpointCheck() *check {
 
 func bucketNameCheck() *check {
 	return parsedBy("a bucket name", func(v string) string {
-		if v == "" || strings.ContainsAny(v, "/@?&= \\\t") {
+		if v == "" || !bucketName(v) {
 			return "not a bucket name"
 		}
 		return ""

@@ -1,7 +1,10 @@
 package config
 
 import (
+	"cmp"
+	"fmt"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -176,6 +179,14 @@ type Retention struct {
 	CheckInterval time.Duration // log.retention.check.interval.ms
 }
 
+// String names the node; it keeps secrets out of careless prints.
+func (c *Config) String() string {
+	return fmt.Sprintf("node %d (broker=%t controller=%t) of %s", c.NodeID, c.Broker, c.Controller, cmp.Or(c.ClusterID, "a cluster without id"))
+}
+
+// GoString is String.
+func (c *Config) GoString() string { return c.String() }
+
 // Origin says where a value comes from; a larger one wins.
 type Origin uint8
 
@@ -211,7 +222,7 @@ type entry struct {
 }
 
 // Lookup returns the effective value of a broker key: secrets inside URIs are masked, but the value of a def.Sensitive key is the
-// real one, which the caller must not show. A value without default that nobody set is "" with Unset true for its Def (see Def.Null).
+// real one, which the caller must not show. A key that has neither value nor default is "" (see IsNull).
 // ok is false for a key that has no definition; such keys are dropped by DescribeConfigs.
 func (c *Config) Lookup(key string) (value string, origin Origin, def *Def, ok bool) {
 	d, ok := BrokerDef(key)
@@ -248,6 +259,15 @@ type Setting struct {
 	Where  string // file:line or flag, empty for defaults
 }
 
+// StorageDirs are the directories that carry this node's identity: LogDirs, and MetadataLogDir if it is another one.
+func (c *Config) StorageDirs() []string {
+	dirs := slices.Clone(c.LogDirs)
+	if !slices.Contains(dirs, c.MetadataLogDir) {
+		dirs = append(dirs, c.MetadataLogDir)
+	}
+	return dirs
+}
+
 // BrokerListeners returns the bound listeners that serve clients and brokers.
 func (c *Config) BrokerListeners() []Listener { return c.listeners(false) }
 
@@ -265,10 +285,5 @@ func (c *Config) listeners(controller bool) []Listener {
 }
 
 func (c *Config) isControllerListener(name string) bool {
-	for _, n := range c.ControllerListenerNames {
-		if n == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(c.ControllerListenerNames, name)
 }

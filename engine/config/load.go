@@ -150,7 +150,7 @@ func (l *loader) readS3URL() error {
 // aliases are older names of keys.
 var aliases = map[string]string{"broker.id": "node.id", "log.dir": "log.dirs"}
 
-// set records one value. Within one origin the canonical name wins over its alias, whatever their order.
+// set records one value. As in Kafka a key wins over its alias, whatever their order.
 func (l *loader) set(key, value string, origin Origin, where string) error {
 	d, ok := BrokerDef(key)
 	if !ok {
@@ -188,11 +188,6 @@ func (l *loader) set(key, value string, origin Origin, where string) error {
 // get returns the value of a key or of its alias, the definition's default if neither is set.
 func (l *loader) get(key string) entry {
 	if e, ok := l.values[key]; ok {
-		for alias, canonical := range aliases {
-			if a, set := l.values[alias]; set && canonical == key && a.origin > e.origin {
-				return a
-			}
-		}
 		return e
 	}
 	for alias, canonical := range aliases {

@@ -94,7 +94,7 @@ func ParseS3URL(s string) (S3URL, error) {
 		u.OpsBucket = u.DataBucket
 	}
 	for _, b := range []string{u.DataBucket, u.OpsBucket} {
-		if strings.ContainsAny(b, "/@?&= \\\t") {
+		if !bucketName(b) {
 			return u, fmt.Errorf("bucket name %q has a character that no bucket has", clip(b, 70))
 		}
 	}

@@ -169,8 +169,8 @@ func parseBucket(s string) (BucketURI, error) {
 		if b.Bucket == "" {
 			return b, fmt.Errorf("no bucket name after %s://", u.scheme)
 		}
-		if strings.ContainsAny(b.Bucket, "/@?&= \\\t") {
-			return b, fmt.Errorf("bucket name %q has a character that no bucket has", b.Bucket)
+		if !bucketName(b.Bucket) {
+			return b, fmt.Errorf("bucket name %q has a character that no bucket has", clip(b.Bucket, 70))
 		}
 	case "file":
 		if b.Path, err = absolutePath(u.path); err != nil {
@@ -380,6 +380,13 @@ func parseEndpoint(s, scheme string) (string, error) {
 		}
 	}
 	return scheme + "://" + host, nil
+}
+
+// bucketName reports whether every character may occur in a bucket's name; the store has the last word.
+func bucketName(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return !(r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '.' || r == '-' || r == '_')
+	})
 }
 
 func absolutePath(p string) (string, error) {
