@@ -1,19 +1,30 @@
 package group
 
 import (
-	"time"
+	"fmt"
+	"sync"
+	"sync/atomic"
 )
 
-// Coordinator is the group coordinator of one broker.
-type Coordinator struct{ opts Options }
+// Coordinator is the group coordinator of one broker. All methods may be called from any goroutine. Only Load blocks.
+type Coordinator struct {
+	opts   Options
+	shards []atomic.Pointer[shard] // by partition; nil where this broker does not lead
 
-// New returns a coordinator that leads no partition yet.
+	mu     sync.Mutex // guards changes of shards, and the fields below
+	closed bool
+	check  Timer // the next retention check
+}
+
+// New returns a coordinator that leads no partition yet. Close it after use.
 func New(opts Options) (*Coordinator, error) {
 	opts = opts.withDefaults()
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
-	return &Coordinator{opts: opts}, nil
+	c := &Coordinator{opts: opts, shards: make([]atomic.Pointer[shard], opts.NumPartitions)}
+	c.scheduleCheck()
+	return c, nil
 }
 
 // PartitionOf returns the partition of __consumer_offsets that coordinates a group.
@@ -25,19 +36,122 @@ func (c *Coordinator) PartitionOf(group string) int32 {
 // error. Key and value are borrowed: yield copies what it keeps. A nil value is a tombstone. Control batches are left out.
 type Replay func(yield func(key, value []byte, timestamp int64) error) error
 
-// Load makes this broker the coordinator of a partition: it replays the records (blocking the caller), then serves.
+// Load makes this broker the coordinator of a partition after its election with leaderEpoch. It replays the records on the
+// caller's goroutine, and requests are answered COORDINATOR_LOAD_IN_PROGRESS (or as 2.9 says) until it returns nil; then
+// the groups are served, and their records appended to log. A load that is under way when Unload, Close or a Load with a
+// higher epoch comes stops with ErrNotCoordinator. Load with an epoch that is not higher than the loaded one changes
+// nothing and returns ErrStaleEpoch. After an error from replay the partition is as if it had been unloaded.
 func (c *Coordinator) Load(partition, leaderEpoch int32, log Log, replay Replay) error {
-	return ErrClosed
+	if partition < 0 || int(partition) >= len(c.shards) {
+		return fmt.Errorf("group: load partition %d: there are %d", partition, len(c.shards))
+	}
+	s := newShard(&c.opts, partition, leaderEpoch, log)
+	c.mu.Lock()
+	old := c.shards[partition].Load()
+	switch {
+	case c.closed:
+		c.mu.Unlock()
+		return ErrClosed
+	case old != nil && old.epoch >= leaderEpoch:
+		c.mu.Unlock()
+		return fmt.Errorf("%w: load partition %d with epoch %d, has %d", ErrStaleEpoch, partition, leaderEpoch, old.epoch)
+	}
+	c.shards[partition].Store(s)
+	c.mu.Unlock()
+	if old != nil {
+		old.close()
+	}
+	if err := s.load(replay); err != nil {
+		c.shards[partition].CompareAndSwap(s, nil)
+		s.close()
+		return fmt.Errorf("group: load partition %d, epoch %d: %w", partition, leaderEpoch, err)
+	}
+	return nil
 }
 
-// Unload ends it: pending joins and syncs are answered NOT_COORDINATOR, and so are later requests.
-func (c *Coordinator) Unload(partition int32) {}
+// Unload ends what Load began: held joins and syncs are answered NOT_COORDINATOR, and so are later requests. Requests whose
+// records are being appended are answered by the outcome.
+func (c *Coordinator) Unload(partition int32) {
+	if partition < 0 || int(partition) >= len(c.shards) {
+		return
+	}
+	c.mu.Lock()
+	s := c.shards[partition].Swap(nil)
+	c.mu.Unlock()
+	if s != nil {
+		s.close()
+	}
+}
 
-// Close unloads every partition and stops the timers.
-func (c *Coordinator) Close() {}
+// Close unloads every partition. The coordinator loads none after that.
+func (c *Coordinator) Close() {
+	c.mu.Lock()
+	c.closed = true
+	if c.check != nil {
+		c.check.Stop()
+	}
+	c.mu.Unlock()
+	for p := range c.shards {
+		c.Unload(int32(p))
+	}
+}
 
-// OnTopicsDeleted removes the offsets of deleted topics.
-func (c *Coordinator) OnTopicsDeleted(names []string) {}
+// scheduleCheck lets the next retention check come.
+func (c *Coordinator) scheduleCheck() {
+	if c.opts.RetentionCheckInterval < 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.check = c.opts.Clock.AfterFunc(c.opts.RetentionCheckInterval, func() {
+			c.ExpireOffsets(c.opts.Clock.Now())
+			c.scheduleCheck()
+		})
+	}
+}
 
-// ExpireOffsets removes offsets whose retention has passed.
-func (c *Coordinator) ExpireOffsets(now time.Time) {}
+// Stats counts what a coordinator holds.
+type Stats struct {
+	Loading, Active          int // partitions of __consumer_offsets
+	Groups, Members, Offsets int // offsets: partitions with a committed offset, of all groups
+}
+
+// Stats adds up all partitions, one after the other.
+func (c *Coordinator) Stats() Stats {
+	var st Stats
+	c.eachShard(func(s *shard) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		switch s.state {
+		case shardLoading:
+			st.Loading++
+		case shardActive:
+			st.Active++
+			st.Groups += len(s.groups)
+			st.Members += s.memberCount
+			st.Offsets += s.offsetsCount
+		}
+	})
+	return st
+}
+
+func (c *Coordinator) eachShard(fn func(s *shard)) {
+	for p := range c.shards {
+		if s := c.shards[p].Load(); s != nil {
+			fn(s)
+		}
+	}
+}
+
+// serve runs fn in a turn of the shard that has the group, or answers why it does not.
+func (c *Coordinator) serve(group string, fn func(t *turn)) (code int16) {
+	if len(group) > maxString {
+		return codeInvalidGroupID
+	}
+	s := c.shards[c.PartitionOf(group)].Load()
+	if s == nil {
+		return codeNotCoordinator
+	}
+	return s.serve(fn)
+}

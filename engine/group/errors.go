@@ -29,6 +29,7 @@ const (
 	codeInvalidSessionTimeout   int16 = 26
 	codeRebalanceInProgress     int16 = 27
 	codeInvalidCommitOffsetSize int16 = 28
+	codeInvalidRequest          int16 = 42
 	codeNonEmptyGroup           int16 = 68
 	codeGroupIDNotFound         int16 = 69
 	codeMemberIDRequired        int16 = 79
