@@ -2,6 +2,7 @@ package objstore
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -11,9 +12,8 @@ import (
 	"slices"
 	"strings"
 
-	"crypto/sha256"
-
 	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/s3utils"
 )
 
 // S3 is a Bucket in MinIO, AWS S3 or another store of that protocol.
@@ -23,6 +23,9 @@ type S3 struct {
 	uri   string // for messages
 	conf  Config
 	calls caller
+	// declared: multipart uploads declare CRC32C as their checksum. AWS wants that, or it refuses the parts' checksums. MinIO verifies
+	// the parts' checksums either way, but refuses copied parts in a declared upload.
+	declared bool
 }
 
 const (
@@ -39,7 +42,10 @@ func newS3(c Config) (*S3, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &S3{core: &minio.Core{Client: client}, name: c.Bucket, uri: c.String(), conf: c, calls: newCaller(c)}, nil
+	return &S3{
+		core: &minio.Core{Client: client}, name: c.Bucket, uri: c.String(), conf: c, calls: newCaller(c),
+		declared: s3utils.IsAmazonEndpoint(*client.EndpointURL()),
+	}, nil
 }
 
 // Name implements Bucket.
@@ -217,8 +223,12 @@ func (s *S3) CreateUpload(ctx context.Context, key string) (string, error) {
 		return "", err
 	}
 	var id string
+	var opts minio.PutObjectOptions
+	if s.declared {
+		opts.UserMetadata = map[string]string{headerAlgorithm: "CRC32C"}
+	}
 	err := s.do(ctx, "create upload", key, 0, func(ctx context.Context) (err error) {
-		id, err = s.core.NewMultipartUpload(ctx, s.name, key, minio.PutObjectOptions{UserMetadata: map[string]string{headerAlgorithm: "CRC32C"}})
+		id, err = s.core.NewMultipartUpload(ctx, s.name, key, opts)
 		return err
 	})
 	return id, err
@@ -279,7 +289,10 @@ func (s *S3) CompleteUpload(ctx context.Context, key, uploadID string, parts []P
 	list := make([]minio.CompletePart, len(parts))
 	var size int64
 	for i, p := range parts {
-		list[i] = minio.CompletePart{PartNumber: p.Number, ETag: p.ETag, ChecksumCRC32C: p.Checksum}
+		list[i] = minio.CompletePart{PartNumber: p.Number, ETag: p.ETag}
+		if s.declared {
+			list[i].ChecksumCRC32C = p.Checksum
+		}
 		size += p.Size
 	}
 	attempts := 0

@@ -1,0 +1,176 @@
+package s3test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/ringmq/ringmq/s3stream/objstore"
+)
+
+// MinIO is a running MinIO server.
+type MinIO struct {
+	Endpoint  string // "http://127.0.0.1:port"
+	AccessKey string
+	SecretKey string
+	cmd       *exec.Cmd
+	exited    chan struct{} // closed when the process has ended
+	log       syncBuffer
+}
+
+// MinIOBinary returns the path of the MinIO program: $RINGMQ_MINIO, else $HOME/.cache/ringmq/bin/minio, else minio in $PATH. Empty when there
+// is none.
+func MinIOBinary() string {
+	if p := os.Getenv("RINGMQ_MINIO"); p != "" {
+		return p
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		p := filepath.Join(home, ".cache", "ringmq", "bin", "minio")
+		if _, err := os.Stat(p); err == nil {
+			return p
+		}
+	}
+	p, err := exec.LookPath("minio")
+	if err != nil {
+		return ""
+	}
+	return p
+}
+
+// StartMinIO starts a MinIO server with an empty data directory and stops it at the end of the test. The test is skipped when
+// the program is not there.
+func StartMinIO(t testing.TB) *MinIO {
+	t.Helper()
+	path := MinIOBinary()
+	if path == "" {
+		t.Skip("no MinIO: set RINGMQ_MINIO to its binary, or put it at $HOME/.cache/ringmq/bin/minio or into $PATH")
+	}
+	m := &MinIO{AccessKey: "ringmqtest", SecretKey: "ringmqtest-secret"}
+	// Another process may take the port between our finding it and MinIO's binding it: then MinIO ends and we try another.
+	for try := 0; ; try++ {
+		err := m.start(path, t.TempDir())
+		if err == nil {
+			break
+		}
+		if try == 4 {
+			t.Fatalf("MinIO (%s) did not start: %v\n%s", path, err, m.log.String())
+		}
+	}
+	t.Cleanup(m.Stop)
+	return m
+}
+
+func (m *MinIO) start(path, dir string) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	addr := l.Addr().String()
+	l.Close()
+	m.Endpoint = "http://" + addr
+	m.cmd = exec.Command(path, "server", "--quiet", "--address", addr, "--console-address", "127.0.0.1:0", dir)
+	m.cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+m.AccessKey, "MINIO_ROOT_PASSWORD="+m.SecretKey, "MINIO_BROWSER=off", "MINIO_UPDATE=off", "CI=true")
+	m.cmd.Stdout, m.cmd.Stderr = &m.log, &m.log
+	if err := m.cmd.Start(); err != nil {
+		return err
+	}
+	exited := make(chan struct{})
+	m.exited = exited
+	go func() {
+		_ = m.cmd.Wait() // its log tells more than its exit status
+		close(exited)
+	}()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(60 * time.Second)
+	for {
+		select {
+		case <-exited:
+			return errors.New("it ended at once")
+		case <-deadline:
+			m.Stop()
+			return errors.New("not ready after 60 s")
+		case <-tick.C:
+			if m.ready() {
+				return nil
+			}
+		}
+	}
+}
+
+// Stop kills the server and waits for its end. Its data stays until the end of the test. Safe to call twice.
+func (m *MinIO) Stop() {
+	_ = m.cmd.Process.Kill() // fails when it has ended, which is fine
+	<-m.exited
+}
+
+func (m *MinIO) ready() bool {
+	client := http.Client{Timeout: time.Second}
+	resp, err := client.Get(m.Endpoint + "/minio/health/cluster")
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// Config returns how to open a bucket of the server.
+func (m *MinIO) Config(bucket string) objstore.Config {
+	return objstore.Config{Scheme: "s3", Bucket: bucket, Endpoint: m.Endpoint, AccessKey: m.AccessKey, SecretKey: m.SecretKey}
+}
+
+// MakeBucket creates a bucket.
+func (m *MinIO) MakeBucket(t testing.TB, bucket string) {
+	t.Helper()
+	client, err := minio.New(m.Endpoint[len("http://"):], &minio.Options{Creds: credentials.NewStaticV4(m.AccessKey, m.SecretKey, "")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := client.MakeBucket(ctx, bucket, minio.MakeBucketOptions{}); err != nil {
+		t.Fatalf("make bucket %s: %v", bucket, err)
+	}
+}
+
+// NewBucket creates a bucket and opens it.
+func (m *MinIO) NewBucket(t testing.TB, bucket string) objstore.Bucket {
+	t.Helper()
+	m.MakeBucket(t, bucket)
+	b, err := objstore.Open(context.Background(), m.Config(bucket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// Log returns what the server has printed.
+func (m *MinIO) Log() string { return m.log.String() }
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
