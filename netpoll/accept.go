@@ -31,10 +31,7 @@ func (s *Server) accept(e *endpoint) {
 
 // enroll gives an accepted connection to an event loop, and returns when the handler knows it.
 func (s *Server) enroll(e *endpoint, tc *net.TCPConn) {
-	c := &Conn{srv: s, ep: e, remote: plain(tc.RemoteAddr()), local: plain(tc.LocalAddr())}
-	c.out.c = c
-	c.rxTime.Store(s.now.Load())
-	c.rxMarkTime = s.now.Load()
+	c := s.newConn(e, plain(tc.RemoteAddr()), plain(tc.LocalAddr()))
 	if err := s.admit(c); err != nil {
 		s.reasons[reasonRefused].Add(1)
 		s.log.warn("refused", err.Error(), "listener", e.name, "remote", c.remote)

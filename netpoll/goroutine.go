@@ -157,6 +157,9 @@ func (t *transport) receive() bool {
 
 func (t *transport) check(n int, err error) bool {
 	if err != nil {
+		if t.c.shut {
+			err = nil // however the peer leaves
+		}
 		t.c.end(err)
 		return false
 	}

@@ -7,7 +7,9 @@ import (
 	"time"
 )
 
-func isReset(err error) bool { return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) }
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
 
 // eventually polls a condition that another goroutine or the kernel makes true.
 func eventually(t testing.TB, what string, cond func() bool) {

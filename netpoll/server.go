@@ -69,6 +69,15 @@ func Listen(opts Options) (*Server, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
+	s := newServer(opts)
+	if err := s.start(); err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+func newServer(opts Options) *Server {
 	s := &Server{
 		opts:      opts,
 		log:       newLimitedLog(opts.Logger),
@@ -82,11 +91,16 @@ func Listen(opts Options) (*Server, error) {
 	s.conns.byID = make(map[uint64]*Conn)
 	s.conns.perIP = make(map[netip.Addr]int)
 	s.now.Store(time.Now().UnixMilli())
-	if err := s.start(); err != nil {
-		s.stop()
-		return nil, err
-	}
-	return s, nil
+	return s
+}
+
+// newConn returns a connection that nobody owns yet.
+func (s *Server) newConn(e *endpoint, remote, local netip.AddrPort) *Conn {
+	c := &Conn{srv: s, ep: e, remote: remote, local: local}
+	c.out.c = c
+	c.rxTime.Store(s.now.Load())
+	c.rxMarkTime = s.now.Load()
+	return c
 }
 
 func (s *Server) start() error {
