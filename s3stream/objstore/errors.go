@@ -56,6 +56,7 @@ var remedies = []struct {
 	{ErrNoSuchBucket, "create the bucket, or correct its name, region or endpoint in the bucket URI"},
 	{ErrClockSkew, "synchronise this host's clock (NTP); S3 signatures are refused beyond 15 minutes of difference"},
 	{ErrUnreachable, "check the endpoint's host, port and scheme (http or https) in the bucket URI, that the store runs, and the network and firewall between"},
+	{ErrForeignBucket, "give this cluster a bucket of its own, or start it with the cluster id that owns this one"},
 	{ErrSlowDown, "the store is overloaded: lower the upload rate, raise the store's request limits, or wait"},
 	{ErrUnavailable, "look into the store's own log and health"},
 	{ErrNoSpace, "free or add space in the store, or shorten the retention of topics"},

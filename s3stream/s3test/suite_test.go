@@ -28,3 +28,8 @@ func TestMinIO(t *testing.T) {
 	var n atomic.Int64
 	s3test.TestBucket(t, func(t *testing.T) objstore.Bucket { return m.NewBucket(t, fmt.Sprintf("bucket-%d", n.Add(1))) })
 }
+
+// TestFaultsQuiet: the wrapper alone changes nothing.
+func TestFaultsQuiet(t *testing.T) {
+	s3test.TestBucket(t, func(*testing.T) objstore.Bucket { return s3test.NewFaults(objstore.NewMemory("test"), 1) })
+}
