@@ -111,13 +111,13 @@ func (c *Config) TopicDefault(key string, dynamicBroker func(key string) (string
 	if dynamicBroker != nil {
 		for _, s := range synonyms {
 			if value, set := dynamicBroker(s.Key); set {
-				return TopicValue{Value: scale(value, s.Scale), Broker: s.Key, Dynamic: true}, true
+				return TopicValue{Value: Scale(value, s.Scale), Broker: s.Key, Dynamic: true}, true
 			}
 		}
 	}
 	for _, s := range synonyms {
 		if e := c.values[s.Key]; e.origin.Static() {
-			return TopicValue{Value: scale(e.value, s.Scale), Broker: s.Key, Origin: e.origin}, true
+			return TopicValue{Value: Scale(e.value, s.Scale), Broker: s.Key, Origin: e.origin}, true
 		}
 	}
 	return TopicValue{Value: d.Default}, true
@@ -131,8 +131,8 @@ func TopicDefaults(c *Config) func(key string) (string, bool) {
 	}
 }
 
-// scale multiplies; -1 means "no limit" in every unit and an overflow becomes the largest number.
-func scale(value string, by int64) string {
+// Scale multiplies a number of a synonym into the unit of its topic key; -1 means "no limit" in every unit and an overflow becomes the largest number.
+func Scale(value string, by int64) string {
 	if by == 1 {
 		return value
 	}
