@@ -1,0 +1,238 @@
+package engine
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ringmq/ringmq/engine/kproto"
+	"github.com/ringmq/ringmq/engine/partition"
+	"github.com/ringmq/ringmq/netpoll"
+)
+
+// Produce (key 0), versions 3 to 13; ApiVersions shows 0 as the lowest, for old librdkafka (KAFKA-18659).
+//
+//	v3 transactional id, v2 batches   v5 log start offset   v7 zstd   v8 record errors   v9 flexible
+//	v10 current leader (KIP-951)      v11, v12 transactions v2 (KIP-890)   v13 topic ids
+//
+// Runs on the connection's event loop: decoded in place, each batch copied once, into the WAL's block. acks=1 and acks=all are both
+// answered when the batch is durable. Different from Kafka: acks=1 is as strong as acks=all, and min.insync.replicas never refuses,
+// since the copies that the cluster keeps are always in sync.
+
+// produceOp is one Produce request from its decoding to its answer. Pooled.
+type produceOp struct {
+	broker *Broker
+	conn   *connState
+	resp   *netpoll.Response
+	header kproto.RequestHeader
+
+	request  kproto.ProduceRequest // aliases the frame while it is being served
+	names    kproto.ProduceRequest // what the answer needs of it, own memory
+	results  []kproto.ProduceResult
+	next     int       // first partition that is not appended yet
+	deadline time.Time // when a produce that finds the WAL full gives up
+
+	// pending counts appends that are not durable yet, plus one while the request is being served.
+	pending atomic.Int32
+	failed  atomic.Bool // an append failed after it had been taken
+}
+
+var produceOps = sync.Pool{New: func() any { return new(produceOp) }}
+
+// repeat waits until a batch that was appended before is durable.
+type repeat struct {
+	op    *produceOp
+	part  *partition.Partition
+	at    partition.Watch
+	upTo  int64
+	fired atomic.Bool
+}
+
+func (b *Broker) produce(st *connState, header kproto.RequestHeader, body []byte) netpoll.Verdict {
+	op := produceOps.Get().(*produceOp)
+	op.broker, op.conn, op.header = b, st, header
+	op.header.ClientID = nil
+	if err := op.request.Decode(header.Version, body); err != nil {
+		op.release()
+		return b.reject(st.conn, "malformed Produce request", err)
+	}
+	op.next = 0
+	op.failed.Store(false)
+	op.pending.Store(1)
+	op.results = append(op.results[:0], make([]kproto.ProduceResult, len(op.request.Partitions))...)
+	op.resp = st.conn.Begin()
+	st.begin()
+	return op.serve(string(header.ClientID) == adminClientID)
+}
+
+// adminClientID may write to internal topics, as in Kafka.
+const adminClientID = "__admin_client"
+
+// serve appends what is left of the request. When the WAL is full the frame is held and resume goes on later.
+func (op *produceOp) serve(admin bool) netpoll.Verdict {
+	badAcks := op.request.Acks < -1 || op.request.Acks > 1
+	for ; op.next < len(op.request.Partitions); op.next++ {
+		rp, result := &op.request.Partitions[op.next], &op.results[op.next]
+		if badAcks {
+			*result = kproto.FailedProduce(kproto.InvalidRequiredAcks, "")
+			continue
+		}
+		if full := op.append(rp, result, admin); full {
+			if op.deadline.IsZero() {
+				op.deadline = time.Now().Add(time.Duration(max(op.request.TimeoutMillis, 0)) * time.Millisecond)
+			}
+			// Room that came between the refusal and the note in the list would wake nobody: once noted, try again.
+			if op.broker.parked.add(op.conn.conn, op.deadline) {
+				op.broker.metrics.walFull.Add(1)
+				op.next--
+				continue
+			}
+			op.conn.parked = op
+			return netpoll.Hold
+		}
+	}
+	if op.conn.parked != nil || !op.deadline.IsZero() {
+		op.broker.parked.remove(op.conn.conn)
+	}
+	op.conn.parked = nil
+	op.deadline = time.Time{}
+	if op.request.Acks == 0 {
+		return op.finishUnacknowledged()
+	}
+	op.request.CloneInto(&op.names)
+	op.done()
+	return netpoll.Next
+}
+
+// append offers one partition's records. It returns true when the WAL is full.
+func (op *produceOp) append(rp *kproto.ProducePartition, result *kproto.ProduceResult, admin bool) (full bool) {
+	t := &op.request.Topics[rp.Topic]
+	part, code := op.broker.partitionFor(t.Name, t.ID, op.header.Version >= 13, rp.Index)
+	*result = kproto.FailedProduce(code, "")
+	if code == kproto.None && !admin && isInternalTopic(part.Topic) {
+		result.ErrorCode = kproto.InvalidTopicException
+		return false
+	}
+	if code != kproto.None {
+		if code == kproto.NotLeaderOrFollower {
+			op.broker.currentLeader(t.Name, t.ID, rp.Index, result)
+		}
+		return false
+	}
+	op.pending.Add(1)
+	a := part.Append(rp.Records, op.header.Version, op)
+	if !a.Pending {
+		op.pending.Add(-1)
+	}
+	if a.Full {
+		return true
+	}
+	result.ErrorCode, result.ErrorMessage, result.RecordErrors = a.Code, a.Message, a.RecordErrors
+	result.BaseOffset, result.LogAppendTime, result.LogStartOffset = a.BaseOffset, a.LogAppendTime, a.LogStart
+	if a.WaitFor > 0 {
+		op.waitForRepeat(part, a.WaitFor)
+	}
+	if a.Code == kproto.None {
+		op.broker.metrics.produced(len(rp.Records))
+	}
+	return false
+}
+
+// resume goes on with a held request whose frame is delivered again, when the WAL has room or the request has waited long enough.
+func (op *produceOp) resume(frame []byte) netpoll.Verdict {
+	header, body, err := kproto.ParseHeader(frame)
+	if err == nil {
+		err = op.request.Decode(header.Version, body) // the frame may have moved
+	}
+	if err != nil {
+		panic("BUG: engine: a held Produce frame does not decode any more: " + err.Error())
+	}
+	if !time.Now().Before(op.deadline) {
+		for ; op.next < len(op.request.Partitions); op.next++ {
+			op.results[op.next] = kproto.FailedProduce(kproto.RequestTimedOut, "the write-ahead log is full: the object store does not take uploads fast enough")
+		}
+	}
+	return op.serve(string(header.ClientID) == adminClientID)
+}
+
+// abandon ends a held request whose connection is gone.
+func (op *produceOp) abandon() {
+	op.request.CloneInto(&op.names)
+	op.done()
+}
+
+// finishUnacknowledged ends an acks=0 request: no answer, but an error closes the connection so that the client notices.
+func (op *produceOp) finishUnacknowledged() netpoll.Verdict {
+	verdict := netpoll.Next
+	for i := range op.results {
+		if op.results[i].ErrorCode != kproto.None {
+			verdict = netpoll.Close
+		}
+	}
+	op.request.CloneInto(&op.names)
+	op.done()
+	return verdict
+}
+
+// Appended implements s3stream.Done: one batch is durable, or failed.
+func (op *produceOp) Appended(err error) {
+	if err != nil {
+		op.failed.Store(true)
+	}
+	op.done()
+}
+
+// waitForRepeat holds the answer back until the first append of the same batch is durable.
+func (op *produceOp) waitForRepeat(part *partition.Partition, upTo int64) {
+	r := &repeat{op: op, part: part, upTo: upTo}
+	op.pending.Add(1)
+	part.Watch(&r.at, r)
+	r.Ready()
+}
+
+// Ready implements partition.Waiter. It may run under the partition's waiter lock, so the watch is ended elsewhere.
+func (r *repeat) Ready() {
+	if (r.part.HighWatermark() >= r.upTo || r.part.Resigned()) && r.fired.CompareAndSwap(false, true) {
+		r.op.broker.workers.Go(func() {
+			r.at.Unwatch()
+			if r.part.HighWatermark() < r.upTo {
+				r.op.failed.Store(true)
+			}
+			r.op.done()
+		})
+	}
+}
+
+// done drops one of the things the answer waits for; the last one sends it.
+func (op *produceOp) done() {
+	if op.pending.Add(-1) > 0 {
+		return
+	}
+	st := op.conn
+	if op.names.Acks == 0 {
+		op.resp.Drop()
+	} else {
+		if op.failed.Load() {
+			op.failAll()
+		}
+		head := kproto.AppendResponseHeader(op.resp.Buf(), kproto.KeyProduce, op.header.Version, op.header.CorrelationID)
+		op.resp.SetBuf(kproto.AppendProduceResponse(head, op.header.Version, &op.names, op.results, op.broker.leaderEndpoints(op.results, st.listener), 0))
+		op.resp.Send()
+	}
+	op.release()
+	st.end()
+}
+
+// failAll turns what had been taken into errors: the device failed before it was durable.
+func (op *produceOp) failAll() {
+	for i := range op.results {
+		if op.results[i].ErrorCode == kproto.None {
+			op.results[i] = kproto.FailedProduce(kproto.KafkaStorageError, "the write-ahead log failed before the batch was durable")
+		}
+	}
+}
+
+func (op *produceOp) release() {
+	op.conn, op.resp, op.deadline = nil, nil, time.Time{}
+	produceOps.Put(op)
+}

@@ -1,0 +1,347 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ringmq/ringmq/engine/kproto"
+	"github.com/ringmq/ringmq/engine/partition"
+	"github.com/ringmq/ringmq/netpoll"
+	"github.com/ringmq/ringmq/s3stream"
+)
+
+// Fetch (key 1), versions 4 to 18.
+//
+//	v5 log start offset   v7 fetch sessions (KIP-227)   v9 current leader epoch   v11 rack (answered with -1: the leader serves)
+//	v12 flexible, diverging epoch   v13 topic ids   v16 node endpoints (KIP-951)   v17, v18 follower fields, ignored
+//
+// Runs on the connection's event loop. Batches that lie in the log cache are referenced, not copied; a fetch that finds too little
+// watches its partitions and runs again when one of them moves or its time is up. Partitions whose data lies only in the object
+// store are read by a worker, and never hold back those that are in memory. Different from Kafka: whole batches only, and a response
+// is capped (fetchResponseBytes) so that a consumer that stops reading pins little memory.
+
+// fetchResponseBytes caps the record bytes of one response beside fetch.max.bytes; a single larger batch still goes out.
+const fetchResponseBytes = 8 << 20
+
+// fetchOp is one Fetch request from its decoding to its answer. Pooled. Owned by the connection's goroutine, but for what a cold
+// read hands over under mu.
+type fetchOp struct {
+	broker *Broker
+	conn   *connState
+	resp   *netpoll.Response
+	header kproto.RequestHeader
+
+	request  kproto.FetchRequest // names alias the frame and are not used after begin
+	session  *fetchSession       // nil: sessionless
+	full     bool                // a full response: every partition is in it
+	parts    []fetchPart
+	slices   []s3stream.Slice // what the response references, in order of parts
+	bytes    int
+	maxBytes int
+	minBytes int
+	deadline time.Time
+	timer    *time.Timer
+	watching bool
+
+	scheduled atomic.Bool // a run on the connection's goroutine is under way
+	run       func()      // runs op on the connection's goroutine; made once
+
+	// Whoever takes op out of conn.fetch ends it. A cold read and the end of the connection meet under mu.
+	mu    sync.Mutex
+	cold  bool // a worker reads from the object store
+	stray bool // a timer or a scheduled run may still come: not to be reused
+}
+
+// fetchPart is one partition of a fetch.
+type fetchPart struct {
+	topic    string
+	topicID  [16]byte
+	index    int32
+	offset   int64
+	maxBytes int32
+	epoch    int32 // leader epoch that the client believes in, -1 unknown
+	fetched  int32 // epoch of the last record that the client has, -1 unknown
+	state    *sessionPartition
+	part     *partition.Partition
+	code     kproto.ErrorCode
+	position partition.Position
+	diverged struct {
+		epoch int32
+		end   int64
+	}
+	named        bool // the response names it
+	first, count int  // slices
+	bytes        int
+	cold         bool
+	watch        partition.Watch
+}
+
+var fetchOps sync.Pool
+
+func newFetchOp() *fetchOp {
+	if op, ok := fetchOps.Get().(*fetchOp); ok {
+		return op
+	}
+	op := new(fetchOp)
+	op.run = op.runOnLoop
+	return op
+}
+
+func (b *Broker) fetch(st *connState, header kproto.RequestHeader, body []byte) netpoll.Verdict {
+	op := newFetchOp()
+	op.broker, op.conn, op.header = b, st, header
+	op.header.ClientID = nil
+	if err := op.request.Decode(header.Version, body); err != nil {
+		op.recycle()
+		return b.reject(st.conn, "malformed Fetch request", err)
+	}
+	op.resp = st.conn.Begin()
+	st.begin()
+	st.fetch.Store(op)
+	if code := op.begin(); code != kproto.None {
+		op.answerError(code)
+		return netpoll.Next
+	}
+	op.evaluate()
+	op.advance(false)
+	return netpoll.Next
+}
+
+// begin resolves the session and lists the partitions to read.
+func (op *fetchOp) begin() kproto.ErrorCode {
+	r := &op.request
+	op.maxBytes = min(int(max(r.MaxBytes, 0)), op.broker.cfg.Fetch.MaxBytes, fetchResponseBytes)
+	op.minBytes = min(int(max(r.MinBytes, 0)), op.maxBytes)
+	op.deadline = time.Now().Add(time.Duration(max(r.MaxWaitMillis, 0)) * time.Millisecond)
+	session, full, code := op.broker.fetches.resolve(op)
+	if code != kproto.None {
+		return code
+	}
+	op.session, op.full = session, full
+	op.parts = op.parts[:0]
+	if session != nil {
+		op.parts = session.appendParts(op.parts)
+		return kproto.None
+	}
+	for ti := range r.Topics {
+		t := &r.Topics[ti]
+		name := ""
+		if op.header.Version < 13 {
+			name = op.broker.topicString(t.Name)
+		}
+		for i := t.First; i < t.First+t.Count; i++ {
+			rp := &r.Partitions[i]
+			op.parts = append(op.parts, fetchPart{topic: name, topicID: t.ID, index: rp.Index, offset: rp.FetchOffset, maxBytes: rp.MaxBytes, epoch: rp.CurrentLeaderEpoch, fetched: rp.LastFetchedEpoch})
+		}
+	}
+	return kproto.None
+}
+
+// evaluate reads every partition from memory, anew.
+func (op *fetchOp) evaluate() {
+	op.releaseSlices()
+	for i := range op.parts {
+		f := &op.parts[i]
+		op.locate(f)
+		f.first, f.count, f.bytes, f.cold = len(op.slices), 0, 0, false
+		if f.code != kproto.None {
+			continue
+		}
+		var err error
+		want := min(int(f.maxBytes), op.maxBytes-op.bytes)
+		if want <= 0 && op.bytes > 0 {
+			f.position = partition.Position{HighWatermark: f.part.HighWatermark(), LastStable: f.part.LastStable(), LogStart: f.part.LogStart()}
+			continue
+		}
+		op.slices, f.position, f.code, err = f.part.Read(op.slices, f.offset, max(want, 0), op.bytes == 0)
+		f.cold = errors.Is(err, partition.ErrCold)
+		op.count(f)
+	}
+}
+
+func (op *fetchOp) count(f *fetchPart) {
+	f.count = len(op.slices) - f.first
+	for _, s := range op.slices[f.first:] {
+		f.bytes += len(s.Data)
+	}
+	op.bytes += f.bytes
+}
+
+// locate finds the partition and checks what the client believes of its leader.
+func (op *fetchOp) locate(f *fetchPart) {
+	f.position = partition.Position{HighWatermark: -1, LastStable: -1, LogStart: -1}
+	f.diverged.epoch, f.diverged.end = -1, -1
+	if f.part == nil || f.part.Resigned() {
+		f.part, f.code = op.broker.partitionByName(f.topic, f.topicID, op.header.Version >= 13, f.index)
+		if f.code != kproto.None {
+			return
+		}
+	}
+	f.code = f.part.CheckEpoch(f.epoch)
+	if f.code != kproto.None || f.fetched < 0 {
+		return
+	}
+	if epoch, end := f.part.EndOffsetForEpoch(f.fetched); epoch >= 0 && (epoch < f.fetched || end < f.offset) {
+		f.diverged.epoch, f.diverged.end = epoch, end
+	}
+}
+
+// ready says whether the response may go out now.
+func (op *fetchOp) ready() bool {
+	if op.bytes >= op.minBytes || len(op.parts) == 0 || op.request.MaxWaitMillis <= 0 {
+		return true
+	}
+	for i := range op.parts {
+		if f := &op.parts[i]; f.code != kproto.None || f.diverged.epoch >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// advance answers, or starts a cold read, or waits.
+func (op *fetchOp) advance(timeUp bool) {
+	cold := op.coldParts()
+	switch {
+	case cold > 0 && op.bytes == 0 && !timeUp:
+		op.readCold()
+	case op.ready() || timeUp || !time.Now().Before(op.deadline):
+		op.prefetchCold()
+		op.conn.fetch.Store(nil)
+		op.answer()
+	case !op.watching:
+		op.wait()
+	}
+}
+
+func (op *fetchOp) coldParts() (n int) {
+	for i := range op.parts {
+		if op.parts[i].cold {
+			n++
+		}
+	}
+	return n
+}
+
+// wait parks the fetch until a partition moves or the time is up.
+func (op *fetchOp) wait() {
+	op.watching = true
+	op.scheduled.Store(false)
+	for i := range op.parts {
+		if f := &op.parts[i]; f.part != nil {
+			f.part.Watch(&f.watch, op)
+		}
+	}
+	if op.timer == nil {
+		op.timer = time.AfterFunc(time.Until(op.deadline), op.Ready)
+	} else {
+		op.timer.Reset(time.Until(op.deadline))
+	}
+	for i := range op.parts { // what moved between the read and the watch
+		if f := &op.parts[i]; f.part != nil && f.part.HighWatermark() != f.position.HighWatermark {
+			op.Ready()
+			return
+		}
+	}
+}
+
+// Ready implements partition.Waiter and is the timer's function: run again, on the connection's goroutine, once.
+func (op *fetchOp) Ready() {
+	if op.scheduled.CompareAndSwap(false, true) {
+		op.conn.conn.Execute(op.run)
+	}
+}
+
+func (op *fetchOp) runOnLoop() {
+	if !op.watching {
+		return // answered meanwhile, or reading from the object store
+	}
+	op.scheduled.Store(false)
+	op.evaluate()
+	op.advance(!time.Now().Before(op.deadline))
+}
+
+func (op *fetchOp) unwatch() {
+	if !op.watching {
+		return
+	}
+	op.watching = false
+	if !op.timer.Stop() {
+		op.stray = true
+	}
+	for i := range op.parts {
+		op.parts[i].watch.Unwatch()
+	}
+}
+
+// readCold hands the fetch to a worker, which reads the cold partitions from the object store.
+func (op *fetchOp) readCold() {
+	op.unwatch()
+	op.mu.Lock()
+	op.cold = true
+	op.mu.Unlock()
+	op.broker.coldReads.Go(func() {
+		ctx, cancel := context.WithDeadline(op.broker.ctx, time.Now().Add(coldReadTimeout))
+		defer cancel()
+		for i := range op.parts {
+			f := &op.parts[i]
+			if !f.cold {
+				continue
+			}
+			if op.bytes > 0 && op.bytes >= op.maxBytes {
+				f.part.Prefetch(f.offset, int(f.maxBytes))
+				continue
+			}
+			f.cold = false
+			want := min(int(f.maxBytes), op.maxBytes-op.bytes)
+			slices, position, code, err := f.part.ReadCold(ctx, f.offset, max(want, 0), op.bytes == 0)
+			if err != nil && op.broker.coldErrors.allow() {
+				op.broker.log.Error("read from the object store failed", "topic", f.topic, "partition", f.index, "offset", f.offset, "cause", err)
+			}
+			f.first = len(op.slices)
+			op.slices = append(op.slices, slices...)
+			f.position, f.code = position, code
+			op.count(f)
+		}
+		op.mu.Lock()
+		op.cold = false
+		mine := op.conn.fetch.CompareAndSwap(op, nil)
+		op.mu.Unlock()
+		if mine {
+			op.answer()
+		} else {
+			op.finish(false)
+		}
+	})
+}
+
+// prefetchCold starts to read what this response leaves out because it is not in memory, for the next one.
+func (op *fetchOp) prefetchCold() {
+	for i := range op.parts {
+		if f := &op.parts[i]; f.cold {
+			f.part.Prefetch(f.offset, int(f.maxBytes))
+		}
+	}
+}
+
+// coldReadTimeout bounds one cold read; the client asks again.
+const coldReadTimeout = 25 * time.Second
+
+// closeFetch ends what a closed connection was waiting for. Runs on the connection's goroutine.
+func (st *connState) closeFetch() {
+	op := st.fetch.Load()
+	if op == nil {
+		return
+	}
+	op.mu.Lock()
+	mine := st.fetch.CompareAndSwap(op, nil)
+	cold := op.cold
+	op.mu.Unlock()
+	if mine && !cold {
+		op.unwatch()
+		op.finish(false)
+	}
+}

@@ -1,0 +1,127 @@
+package engine
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ringmq/ringmq/engine/partition"
+	"github.com/ringmq/ringmq/netpoll"
+)
+
+// workers runs functions on goroutines, as many at a time as its limit allows. The zero value has no limit.
+type workers struct {
+	slots chan struct{} // nil: no limit
+	group sync.WaitGroup
+}
+
+func (w *workers) limit(n int) { w.slots = make(chan struct{}, n) }
+
+// Go runs fn on a goroutine of its own, which waits for a free slot. It does not block.
+func (w *workers) Go(fn func()) {
+	w.group.Go(func() {
+		if w.slots != nil {
+			w.slots <- struct{}{}
+			defer func() { <-w.slots }()
+		}
+		fn()
+	})
+}
+
+func (w *workers) wait() { w.group.Wait() }
+
+// rateLimit lets one event a second through, for log lines that hostile or broken peers could cause at will.
+type rateLimit struct{ last atomic.Int64 }
+
+func (r *rateLimit) allow() bool {
+	now := time.Now().UnixNano()
+	last := r.last.Load()
+	return now-last >= int64(time.Second) && r.last.CompareAndSwap(last, now)
+}
+
+// parking is the list of connections whose held frame waits for something: room in the WAL, or the end of the broker's start.
+type parking struct {
+	mu    sync.Mutex
+	conns map[*netpoll.Conn]*time.Timer // resumes the connection when its request's time is up; nil without a deadline
+}
+
+// add notes that a connection waits, until the deadline if it is not zero. It returns false when that was known already.
+func (p *parking) add(c *netpoll.Conn, deadline time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, known := p.conns[c]; known {
+		return false
+	}
+	if p.conns == nil {
+		p.conns = make(map[*netpoll.Conn]*time.Timer)
+	}
+	var timer *time.Timer
+	if !deadline.IsZero() {
+		timer = time.AfterFunc(max(time.Until(deadline), 0), c.Resume)
+	}
+	p.conns[c] = timer
+	return true
+}
+
+// remove ends the wait of a connection.
+func (p *parking) remove(c *netpoll.Conn) {
+	p.mu.Lock()
+	if timer := p.conns[c]; timer != nil {
+		timer.Stop()
+	}
+	delete(p.conns, c)
+	p.mu.Unlock()
+}
+
+// wake resumes everybody. Called by the storage when there is room again; does not block.
+func (p *parking) wake() {
+	p.mu.Lock()
+	conns := p.conns
+	p.conns = nil
+	p.mu.Unlock()
+	for c, timer := range conns {
+		if timer != nil {
+			timer.Stop()
+		}
+		c.Resume()
+	}
+}
+
+// startBackground starts the broker's periodic work.
+func (b *Broker) startBackground() {
+	b.background.Go(func() { b.every(b.cfg.Retention.CheckInterval, b.applyRetention) })
+}
+
+// every runs fn once per interval until the broker closes.
+func (b *Broker) every(interval time.Duration, fn func()) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-b.ctx.Done():
+			return
+		case <-ticker.C:
+			fn()
+		}
+	}
+}
+
+// retentionTimeout bounds the metadata change of one partition.
+const retentionTimeout = 30 * time.Second
+
+// applyRetention trims every partition to its topic's retention.ms and retention.bytes.
+func (b *Broker) applyRetention() {
+	b.eachOpen(func(p *partition.Partition) {
+		ctx, cancel := context.WithTimeout(b.ctx, retentionTimeout)
+		defer cancel()
+		before := p.LogStart()
+		after, err := p.ApplyRetention(ctx)
+		switch {
+		case err != nil && b.ctx.Err() == nil:
+			b.log.Error("retention not applied", "topic", p.Topic, "partition", p.Index, "cause", err)
+		case after > before:
+			b.log.Info("retention moved the log start", "topic", p.Topic, "partition", p.Index, "from", before, "to", after)
+		}
+	})
+}

@@ -1,0 +1,310 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ringmq/ringmq/engine/config"
+	"github.com/ringmq/ringmq/engine/group"
+	"github.com/ringmq/ringmq/engine/partition"
+	"github.com/ringmq/ringmq/kraft"
+	"github.com/ringmq/ringmq/netpoll"
+	"github.com/ringmq/ringmq/s3stream"
+	"github.com/ringmq/ringmq/s3stream/objstore"
+	"github.com/ringmq/ringmq/wal"
+)
+
+// Options says what a Broker is made of. The metadata node is started by the caller, with StartFenced.
+type Options struct {
+	Config *config.Config
+	Node   *kraft.Node
+	Logger *slog.Logger
+	// OnFailure is told once when the broker cannot go on (the WAL's device failed, the broker is fenced for good). The caller
+	// stops the process: nothing is acknowledged any more. Called on a goroutine of its own.
+	OnFailure func(error)
+}
+
+// Broker is the broker role of a node.
+type Broker struct {
+	cfg  *config.Config
+	node *kraft.Node
+	log  *slog.Logger
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+
+	controller  kraft.Controller
+	brokerEpoch int64
+	wal         *wal.Log
+	bucket      objstore.Bucket
+	storage     *s3stream.Storage
+	server      *netpoll.Server
+	groups      *group.Coordinator
+	apis        *apiTable
+	topics      *topics
+	fetches     *fetchSessions
+	producerIDs producerIDs
+	metrics     metrics
+
+	ready      atomic.Bool // until then frames are held
+	starting   parking     // connections that came before the broker was ready
+	parked     parking     // connections whose produce found the WAL full
+	workers    workers     // generic requests: at most one per connection
+	openers    workers     // opening and closing partitions
+	coldReads  workers     // fetches from the object store
+	background sync.WaitGroup
+	unfollow   func()
+
+	rejects    rateLimit // log lines about hostile input
+	coldErrors rateLimit
+
+	failOnce  sync.Once
+	onFailure func(error)
+}
+
+// Bounds of the broker's goroutines.
+const (
+	openersMax   = 32
+	coldReadsMax = 64
+)
+
+// Start brings a broker up: register, recover the WAL, open the partitions, listen, unfence. On an error everything that was started is
+// closed again.
+func Start(ctx context.Context, o Options) (b *Broker, err error) {
+	b = &Broker{cfg: o.Config, node: o.Node, log: o.Logger, onFailure: o.OnFailure, controller: o.Node.Controller(), apis: newAPITable(), topics: newTopics(),
+		fetches: newFetchSessions(o.Config.Fetch.SessionCacheSize)}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.openers.limit(openersMax)
+	b.coldReads.limit(coldReadsMax)
+	defer func() {
+		if err != nil {
+			b.abandon()
+		}
+	}()
+	if b.groups, err = b.newCoordinator(); err != nil {
+		return nil, err
+	}
+	// The sockets are bound before the broker tells anybody of them; until it is unfenced no client is sent here.
+	if err := b.listen(); err != nil {
+		return nil, err
+	}
+	if b.brokerEpoch, err = b.node.RegisterBroker(ctx); err != nil {
+		return nil, fmt.Errorf("engine: register broker %d: %w", b.cfg.NodeID, err)
+	}
+	if err := b.openStorage(ctx); err != nil {
+		return nil, err
+	}
+	b.unfollow = b.node.Subscribe(b.onImage)
+	if err := b.waitPartitions(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.node.Unfence(ctx); err != nil {
+		return nil, fmt.Errorf("engine: unfence broker %d: %w", b.cfg.NodeID, err)
+	}
+	b.ready.Store(true)
+	b.starting.wake()
+	b.startBackground()
+	return b, nil
+}
+
+// listen binds the broker's listeners and tells the metadata node what to announce.
+func (b *Broker) listen() error {
+	n := b.cfg.Network
+	opts := netpoll.Options{
+		Handler:             b,
+		Logger:              b.log,
+		MaxFrameBytes:       n.SocketRequestMaxBytes,
+		IdleTimeout:         n.ConnectionsMaxIdle,
+		InboundBytes:        n.QueuedMaxRequestBytes,
+		MaxConnections:      n.MaxConnections,
+		MaxConnectionsPerIP: n.MaxConnectionsPerIP,
+	}
+	for _, l := range b.cfg.BrokerListeners() {
+		if l.Protocol != "PLAINTEXT" {
+			return fmt.Errorf("engine: listener %s: security protocol %s is not supported by this version; use PLAINTEXT", l.Name, l.Protocol)
+		}
+		addr, err := net.ResolveTCPAddr("tcp", l.Addr())
+		if err != nil {
+			return fmt.Errorf("engine: listeners: %s: %w", l, err)
+		}
+		opts.Endpoints = append(opts.Endpoints, netpoll.Endpoint{Name: l.Name, Addr: *addr})
+	}
+	server, err := netpoll.Listen(opts)
+	if err != nil {
+		return fmt.Errorf("engine: listen: %w", err)
+	}
+	b.server = server
+	var announced []kraft.BrokerEndpoint
+	for _, l := range b.cfg.AdvertisedListeners {
+		port := l.Port
+		if port == 0 {
+			port = int32(server.Addr(l.Name).Port)
+		}
+		announced = append(announced, kraft.BrokerEndpoint{Name: l.Name, Host: l.Host, Port: uint16(port)})
+	}
+	b.node.SetEndpoints(announced)
+	return nil
+}
+
+// openStorage opens the bucket and the WAL, and recovers what the WAL holds.
+func (b *Broker) openStorage(ctx context.Context) (err error) {
+	if b.bucket, err = OpenBucket(ctx, b.cfg.DataBuckets[0], b.log); err != nil {
+		return err
+	}
+	if err := b.bucket.Claim(ctx, b.cfg.ClusterID); err != nil {
+		return fmt.Errorf("engine: s3.data.buckets: %w", err)
+	}
+	s := b.cfg.S3
+	begun := time.Now()
+	b.wal, err = wal.Open(wal.Options{
+		Path: b.cfg.WAL.Path, CapacityBytes: b.cfg.WAL.CapacityBytes, QueueDepth: min(b.cfg.WAL.IODepth, 16),
+		ClusterID: b.cfg.ClusterID, NodeID: b.cfg.NodeID, NodeEpoch: b.brokerEpoch,
+		MemoryBytes: s.WALCacheBytes, Logger: b.log, OnFailure: func(err error) { b.fail(err) },
+	})
+	if err != nil {
+		return fmt.Errorf("engine: s3.wal.path: %w", err)
+	}
+	opened := time.Since(begun)
+	b.storage, err = s3stream.Open(ctx, s3stream.Options{
+		WAL: b.wal, Bucket: b.bucket, Metadata: streamMetadata{b}, NodeID: b.cfg.NodeID, NodeEpoch: b.brokerEpoch, ClusterID: b.cfg.ClusterID, Logger: b.log,
+		UploadBytes: s.UploadThresholdBytes, UploadInterval: s.UploadInterval, StreamSplitBytes: s.StreamSplitBytes,
+		BlockBytes: s.ObjectBlockBytes, PartBytes: s.ObjectPartBytes, BlockCacheBytes: s.BlockCacheBytes,
+		CompactInterval: s.StreamSetCompactionInterval, StreamCompactInterval: s.StreamObjectCompactionInterval,
+		CompactMaxBytes: s.StreamObjectCompactionMaxBytes, CompactCacheBytes: s.StreamSetCompactionCacheBytes,
+		DeleteRetention: s.DeleteRetention,
+		OnSpace:         b.parked.wake, OnFailure: func(err error) { b.fail(err) },
+	})
+	if err != nil {
+		return fmt.Errorf("engine: recover the write-ahead log: %w", err)
+	}
+	b.log.Info("storage open", "wal", b.cfg.WAL.String(), "wal_mode", b.wal.Stats().Mode, "bucket", b.cfg.DataBuckets[0].String(),
+		"recovered_bytes", b.storage.Stats().PendingBytes, "wal_open", opened, "recovery", time.Since(begun)-opened)
+	return nil
+}
+
+// OpenBucket opens a bucket of the configuration.
+func OpenBucket(ctx context.Context, u config.BucketURI, log *slog.Logger) (objstore.Bucket, error) {
+	c := objstore.Config{
+		Scheme: u.Scheme, Bucket: u.Bucket, Dir: filepath.Clean(u.Path), Endpoint: u.Endpoint, Region: u.Region,
+		AccessKey: u.AccessKey, SecretKey: u.SecretKey, SessionToken: u.SessionToken, AuthType: u.AuthType,
+		CallTimeout: u.CallTimeout, AttemptTimeout: u.CallAttemptTimeout, Logger: log,
+	}
+	switch u.PathStyle {
+	case config.PathStyleOn:
+		c.PathStyle = objstore.PathStyleOn
+	case config.PathStyleOff:
+		c.PathStyle = objstore.PathStyleOff
+	}
+	bucket, err := objstore.Open(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("engine: s3.data.buckets: %w", err)
+	}
+	return bucket, nil
+}
+
+// waitPartitions returns when every partition that the image gives to this broker has been opened or has failed once.
+func (b *Broker) waitPartitions(ctx context.Context) error {
+	if err := b.node.WaitApplied(ctx, b.node.Image().Offset()); err != nil {
+		return err
+	}
+	for _, s := range b.topics.all() {
+		s.mu.Lock()
+		idle, working := s.idle, s.working
+		s.mu.Unlock()
+		if !working {
+			continue
+		}
+		select {
+		case <-idle:
+		case <-ctx.Done():
+			return fmt.Errorf("engine: partition %s-%d did not open in time: %w", s.topic.name, s.index, errors.Join(ctx.Err(), s.err))
+		}
+	}
+	return nil
+}
+
+// afterOpen and beforeClose tie the coordinators to the partitions of their topics.
+func (b *Broker) afterOpen(p *partition.Partition) {
+	if p.Topic == offsetsTopic {
+		b.loadGroups(p)
+	}
+}
+
+func (b *Broker) beforeClose(p *partition.Partition) {
+	if p.Topic == offsetsTopic {
+		b.groups.Unload(p.Index)
+	}
+}
+
+// Addr is the bound address of a listener, nil if there is none of that name.
+func (b *Broker) Addr(listener string) *net.TCPAddr { return b.server.Addr(listener) }
+
+// fail ends the broker: nothing more is acknowledged, and the owner of the process is told why.
+func (b *Broker) fail(err error) {
+	b.failOnce.Do(func() {
+		b.log.Error("broker stops: what it would acknowledge could be lost", "cause", err)
+		if b.onFailure != nil {
+			go b.onFailure(err)
+		}
+	})
+}
+
+// Close shuts the broker down cleanly: no new requests, those begun are answered, the tail is uploaded, the WAL is marked clean. With an
+// expired context it hurries: what is not uploaded stays in the WAL, from which the next start recovers it.
+func (b *Broker) Close(ctx context.Context) error {
+	begun := time.Now()
+	err := b.server.Drain(ctx)
+	if err != nil {
+		b.log.Warn("connections did not drain", "cause", err)
+	}
+	b.unfollow()
+	b.groups.Close()
+	flushErr := b.storage.Flush(ctx)
+	if flushErr != nil {
+		b.log.Warn("the tail stays in the write-ahead log: the next start recovers and uploads it", "pending_bytes", b.storage.Stats().PendingBytes, "cause", flushErr)
+	}
+	for _, s := range b.topics.all() {
+		if p := s.open.Swap(nil); p != nil {
+			p.Resign()
+		}
+	}
+	b.cancel()
+	b.parked.wake()
+	closeErr := b.storage.Close(ctx, true)
+	b.background.Wait()
+	b.openers.wait()
+	b.coldReads.wait()
+	closeErr = errors.Join(closeErr, b.server.Close(), b.bucket.Close())
+	b.log.Info("broker closed", "uploaded_all", flushErr == nil, "took", time.Since(begun))
+	return closeErr
+}
+
+// abandon closes what a failed Start leaves behind.
+func (b *Broker) abandon() {
+	b.cancel()
+	if b.unfollow != nil {
+		b.unfollow()
+	}
+	if b.server != nil {
+		_ = b.server.Close()
+	}
+	if b.groups != nil {
+		b.groups.Close()
+	}
+	b.openers.wait()
+	if b.storage != nil {
+		_ = b.storage.Close(context.Background(), false)
+	} else if b.wal != nil {
+		_ = b.wal.Close(false)
+	}
+	if b.bucket != nil {
+		_ = b.bucket.Close()
+	}
+}

@@ -1,0 +1,239 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ringmq/ringmq/engine/config"
+	"github.com/ringmq/ringmq/engine/partition"
+	"github.com/ringmq/ringmq/kraft"
+	"github.com/ringmq/ringmq/s3stream"
+)
+
+// The broker follows the metadata image: it opens the partitions that it leads, closes those that it has lost, forgets those of
+// deleted topics and applies changed configurations. The image's apply goroutine only notes what is wanted; opening and closing, which
+// talk to the controller and the object store, run on workers, one per partition at a time.
+
+// onImage is the broker's subscription to the image.
+func (b *Broker) onImage(prev, next *kraft.Image, delta *kraft.Delta) {
+	if delta.Full {
+		b.followAll(next)
+		return
+	}
+	for _, t := range delta.Deleted {
+		b.forgetTopic(t.Name, t.ID)
+	}
+	for _, ref := range delta.Partitions {
+		if t := next.TopicByID(ref.Topic); t != nil && int(ref.Partition) < len(t.Partitions) {
+			b.followPartition(next, t, ref.Partition)
+		}
+	}
+	for _, r := range delta.Configs {
+		b.followConfig(next, r)
+	}
+}
+
+// followAll compares everything; for the first image and after a snapshot.
+func (b *Broker) followAll(next *kraft.Image) {
+	var gone []*topic
+	b.topics.mu.RLock()
+	for _, t := range b.topics.byName {
+		if next.TopicByID(t.id) == nil {
+			gone = append(gone, t)
+		}
+	}
+	b.topics.mu.RUnlock()
+	for _, t := range gone {
+		b.forgetTopic(t.name, t.id)
+	}
+	next.Topics(func(t *kraft.Topic) bool {
+		for i := range t.Partitions {
+			b.followPartition(next, t, int32(i))
+		}
+		return true
+	})
+	b.followConfig(next, kraft.BrokerResource(-1))
+}
+
+// followPartition notes what the image wants of one partition and sees to it that somebody works on it.
+func (b *Broker) followPartition(next *kraft.Image, kt *kraft.Topic, index int32) {
+	kp := &kt.Partitions[index]
+	s := b.topics.slotFor(kt.Name, kt.ID, index)
+	s.mu.Lock()
+	s.want = assignment{mine: kp.Leader == b.cfg.NodeID, epoch: kp.LeaderEpoch, stream: kp.StreamID}
+	b.workOnLocked(s)
+	s.mu.Unlock()
+}
+
+// slotFor returns the partition's slot, made if need be.
+func (ts *topics) slotFor(name string, id kraft.TopicID, index int32) *slot {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	t := ts.byID[id]
+	if t == nil {
+		t = &topic{name: name, id: id}
+		ts.byID[id] = t
+		ts.byName[name] = t
+	}
+	for len(t.slots) <= int(index) {
+		t.slots = append(t.slots, &slot{topic: t, index: int32(len(t.slots))})
+	}
+	return t.slots[index]
+}
+
+// forgetTopic takes a deleted topic out of the table; its partitions are closed without an upload.
+func (b *Broker) forgetTopic(name string, id kraft.TopicID) {
+	b.topics.mu.Lock()
+	t := b.topics.byID[id]
+	delete(b.topics.byID, id)
+	if t != nil && b.topics.byName[name] == t {
+		delete(b.topics.byName, name)
+	}
+	b.topics.mu.Unlock()
+	if t == nil {
+		return
+	}
+	for _, s := range t.slots {
+		s.mu.Lock()
+		s.want = assignment{gone: true, stream: s.want.stream}
+		b.workOnLocked(s)
+		s.mu.Unlock()
+	}
+	b.groups.OnTopicsDeleted([]string{name})
+}
+
+// workOnLocked starts a worker for the slot unless one is at it, which then sees the new wish before it ends.
+func (b *Broker) workOnLocked(s *slot) {
+	if s.working {
+		return
+	}
+	s.working, s.idle = true, make(chan struct{})
+	b.openers.Go(func() { b.workOn(s) })
+}
+
+// workOn brings a slot to what is wanted of it, for as long as that changes. Opening is tried until it works, the partition is
+// lost or the broker stops; the reason of a failure is logged at each new attempt.
+func (b *Broker) workOn(s *slot) {
+	delay := 50 * time.Millisecond
+	for {
+		s.mu.Lock()
+		want := s.want
+		s.mu.Unlock()
+		err := b.bring(s, want)
+		s.mu.Lock()
+		s.err = err
+		if s.want == want && (err == nil || b.ctx.Err() != nil || errors.Is(err, s3stream.ErrFenced) || errors.Is(err, s3stream.ErrNotFound)) {
+			s.working = false
+			close(s.idle)
+			s.mu.Unlock()
+			if err != nil && b.ctx.Err() == nil {
+				b.log.Warn("partition not opened: the metadata has moved on", "topic", s.topic.name, "partition", s.index, "epoch", want.epoch, "cause", err)
+			}
+			return
+		}
+		s.mu.Unlock()
+		if err != nil {
+			b.log.Error("partition stays closed, trying again", "topic", s.topic.name, "partition", s.index, "epoch", want.epoch, "retry_in", delay, "cause", err)
+			select {
+			case <-b.ctx.Done():
+			case <-time.After(delay):
+			}
+			delay = min(2*delay, 5*time.Second)
+		}
+	}
+}
+
+// bring makes one step from what is open to what is wanted.
+func (b *Broker) bring(s *slot, want assignment) error {
+	current := s.open.Load()
+	if current != nil && (!want.mine || current.LeaderEpoch != want.epoch) {
+		b.beforeClose(current)
+		s.open.Store(nil)
+		if want.gone {
+			current.Resign()
+		} else if err := current.Close(b.ctx); err != nil && !errors.Is(err, s3stream.ErrFenced) {
+			b.log.Error("partition closed without handing over", "topic", s.topic.name, "partition", s.index, "cause", err)
+		}
+		current = nil
+	}
+	if want.gone {
+		b.storage.DropStream(s3stream.StreamID(want.stream))
+		return nil
+	}
+	if !want.mine || current != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+	defer cancel()
+	p, err := partition.Open(ctx, b.storage, partition.Options{
+		Topic: s.topic.name, TopicID: s.topic.id, Index: s.index, LeaderEpoch: want.epoch, StreamID: s3stream.StreamID(want.stream),
+		Config: b.topicConfig(b.node.Image(), s.topic.name), ProducerExpiration: b.cfg.Producer.IDExpiration, Logger: b.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.open.Store(p)
+	b.afterOpen(p)
+	return nil
+}
+
+// waitOpen waits until the broker has done what the image wants of a topic's partitions, for the answer of CreateTopics: the
+// first produce then finds them open. It gives up quietly with the context.
+func (b *Broker) waitOpen(ctx context.Context, name string) {
+	b.topics.mu.RLock()
+	var slots []*slot
+	if t := b.topics.byName[name]; t != nil {
+		slots = append(slots, t.slots...)
+	}
+	b.topics.mu.RUnlock()
+	for _, s := range slots {
+		s.mu.Lock()
+		idle, working := s.idle, s.working
+		s.mu.Unlock()
+		if working {
+			select {
+			case <-idle:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// followConfig applies changed keys of a topic, or of the brokers (which are defaults of every topic).
+func (b *Broker) followConfig(next *kraft.Image, r kraft.ConfigResource) {
+	switch r.Type {
+	case kraft.TopicConfig:
+		b.topics.mu.RLock()
+		var slots []*slot
+		if t := b.topics.byName[r.Name]; t != nil {
+			slots = t.slots
+		}
+		b.topics.mu.RUnlock()
+		b.configure(next, slots)
+	case kraft.BrokerConfig:
+		b.configure(next, b.topics.all())
+	}
+}
+
+func (b *Broker) configure(next *kraft.Image, slots []*slot) {
+	for _, s := range slots {
+		if p := s.open.Load(); p != nil {
+			p.SetConfig(b.topicConfig(next, p.Topic))
+		}
+	}
+}
+
+// topicConfig is a topic's effective configuration in an image.
+func (b *Broker) topicConfig(img *kraft.Image, name string) config.TopicConfig {
+	own, mine, all := kraft.TopicResource(name), kraft.BrokerResource(b.cfg.NodeID), kraft.BrokerResource(-1)
+	return b.cfg.EffectiveTopic(
+		func(key string) (string, bool) { return img.Config(own, key) },
+		func(key string) (string, bool) {
+			if v, ok := img.Config(mine, key); ok {
+				return v, true
+			}
+			return img.Config(all, key)
+		})
+}

@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/ringmq/ringmq/engine/config"
+	"github.com/ringmq/ringmq/kraft"
+)
+
+// Server is one node with the roles that its configuration gives it: a metadata node, and a broker on top of it.
+type Server struct {
+	cfg    *config.Config
+	log    *slog.Logger
+	node   *kraft.Node
+	broker *Broker // nil without the broker role
+	failed chan error
+}
+
+// Launch starts a node. cfg.ClusterID must be known (see config.OpenDirs). It returns when the node serves, or an error with
+// everything closed again.
+func Launch(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Server, error) {
+	begun := time.Now()
+	s := &Server{cfg: cfg, log: log, failed: make(chan error, 2)}
+	fail := func(err error) {
+		select {
+		case s.failed <- err:
+		default:
+		}
+	}
+	var err error
+	if s.node, err = StartNode(cfg, log, fail); err != nil {
+		return nil, err
+	}
+	metadataUp := time.Since(begun)
+	if cfg.Broker {
+		if s.broker, err = Start(ctx, Options{Config: cfg, Node: s.node, Logger: log, OnFailure: fail}); err != nil {
+			stop, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			defer cancel()
+			return nil, errors.Join(err, s.node.Stop(stop))
+		}
+	}
+	s.summary(metadataUp, time.Since(begun))
+	return s, nil
+}
+
+// summary logs what runs where, in one line.
+func (s *Server) summary(metadataUp, total time.Duration) {
+	attrs := []any{"node", s.cfg.NodeID, "cluster", s.cfg.ClusterID, "roles", s.roles(), "log_dir", s.cfg.LogDirs[0]}
+	if a := s.node.Addr(); a != nil {
+		attrs = append(attrs, "controller", a.String())
+	}
+	if s.broker != nil {
+		var listeners []string
+		for _, l := range s.cfg.AdvertisedListeners {
+			listeners = append(listeners, fmt.Sprintf("%s://%s:%d", l.Name, l.Host, s.advertisedPort(l)))
+		}
+		st := s.broker.wal.Stats()
+		attrs = append(attrs, "clients", strings.Join(listeners, ","), "wal", s.cfg.WAL.Path, "wal_bytes", st.Capacity, "wal_mode", st.Mode,
+			"bucket", s.cfg.DataBuckets[0].String(), "topics", s.node.Image().NumTopics(), "partitions", s.node.Image().NumPartitions())
+	}
+	s.log.Info("ready", append(attrs, "metadata_after", metadataUp.Round(time.Millisecond/10), "ready_after", total.Round(time.Millisecond/10))...)
+}
+
+func (s *Server) roles() string {
+	switch {
+	case s.cfg.Broker && s.cfg.Controller:
+		return "broker,controller"
+	case s.cfg.Broker:
+		return "broker"
+	}
+	return "controller"
+}
+
+func (s *Server) advertisedPort(l config.Listener) int32 {
+	if l.Port != 0 {
+		return l.Port
+	}
+	return int32(s.broker.Addr(l.Name).Port)
+}
+
+// Addr is the bound address of a broker listener, nil if there is none of that name.
+func (s *Server) Addr(listener string) *net.TCPAddr { return s.broker.Addr(listener) }
+
+// Broker is the node's broker, nil without the role.
+func (s *Server) Broker() *Broker { return s.broker }
+
+// Node is the metadata node.
+func (s *Server) Node() *kraft.Node { return s.node }
+
+// Failed gives the error that ends the node. After it nothing is acknowledged; the process should exit without a clean shutdown.
+func (s *Server) Failed() <-chan error { return s.failed }
+
+// Close shuts the node down cleanly, within the context: broker first, then the metadata node.
+func (s *Server) Close(ctx context.Context) error {
+	var err error
+	if s.broker != nil {
+		err = s.broker.Close(ctx)
+	}
+	return errors.Join(err, s.node.Stop(ctx))
+}
