@@ -25,7 +25,7 @@ type Image struct {
 	topics  btree.Map[string, *Topic]
 	topicID btree.Map[string, *Topic] // by the id's 16 bytes
 	brokers btree.Map[int32, *Broker]
-	leads   btree.Map[int32, int32] // broker id -> number of partitions that it leads, if any
+	leads   btree.Map[int32, int32]       // broker id -> number of partitions that it leads, if any
 	configs btree.Map[string, *configSet] // by configKey
 
 	streams  btree.Map[record.StreamID, Stream]
