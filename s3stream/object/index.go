@@ -242,12 +242,16 @@ func appendFooter(dst []byte, f footer) []byte {
 	dst = le.AppendUint64(dst, uint64(f.objectSize))
 	dst = le.AppendUint64(dst, 0)
 	dst = le.AppendUint32(dst, Version)
-	sum := crc32.Update(crc32.Checksum(dst[start:], castagnoli), castagnoli, magicBytes[:])
-	dst = le.AppendUint32(dst, sum)
-	return append(dst, magicBytes[:]...)
+	dst = le.AppendUint32(dst, 0)
+	dst = le.AppendUint64(dst, footerMagic)
+	le.PutUint32(dst[start+36:], footerSum(dst[start:]))
+	return dst
 }
 
-var magicBytes = func() (b [8]byte) { le.PutUint64(b[:], footerMagic); return }()
+// footerSum is the checksum of a footer: of all its bytes without the checksum's own.
+func footerSum(b []byte) uint32 {
+	return crc32.Update(crc32.Checksum(b[:36], castagnoli), castagnoli, b[40:footerSize])
+}
 
 // decodeFooter decodes the last footerSize bytes of an object of the given size.
 func decodeFooter(b []byte, size int64) (footer, error) {
@@ -261,7 +265,7 @@ func decodeFooter(b []byte, size int64) (footer, error) {
 		return footer{}, corrupt("magic %#x, want %#x", m, uint64(footerMagic))
 	}
 	// Magic, version and checksum keep their places in every version, so that a damaged version does not pass for a new one.
-	if got, want := crc32.Update(crc32.Checksum(b[:36], castagnoli), castagnoli, b[40:]), le.Uint32(b[36:]); got != want {
+	if got, want := footerSum(b), le.Uint32(b[36:]); got != want {
 		return footer{}, corrupt("checksum %#x, want %#x", got, want)
 	}
 	if v := le.Uint32(b[32:]); v > Version {
