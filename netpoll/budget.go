@@ -150,6 +150,13 @@ func (b *budget) dispatchLocked() (wake []*Conn) {
 	return wake
 }
 
+// contended returns the holder of the lane, if any, and whether connections wait.
+func (b *budget) contended() (lane *Conn, waiting bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.mu.owner, len(b.mu.queue) > 0
+}
+
 func (b *budget) notePeakLocked() { b.mu.peak = max(b.mu.peak, b.mu.pool+b.mu.lane) }
 
 // usage returns the bytes in use now, the peak, and how many connections wait.

@@ -97,11 +97,11 @@ func (c *Conn) Begin() *Response {
 // InFlight is the number of responses begun and not yet dropped or taken by the kernel. Any goroutine.
 func (c *Conn) InFlight() int { return int(c.out.depth.Load()) }
 
-// OutboundRoom is how many bytes of responses may be sent now within the budgets, of the connection and of the server;
-// never negative. A handler that answers with much data (fetch) should stay within it. Any goroutine.
-func (c *Conn) OutboundRoom() int {
-	s := c.srv
-	return int(max(0, min(int64(s.opts.ConnOutboundBytes)-c.out.bytes.Load(), s.opts.OutboundBytes-s.outBytes.Load())))
+// OutboundRoom is how many bytes of responses may still be sent within Options.OutboundBytes, which all connections share;
+// never negative. A handler that answers with much data (fetch) should take no more than a part of it, and no more than the
+// smallest useful answer when it is 0: what it sends on top is not refused. Any goroutine.
+func (c *Conn) OutboundRoom() int64 {
+	return max(0, c.srv.opts.OutboundBytes-c.srv.outBytes.Load())
 }
 
 // Resume delivers the held frame again, soon. Any goroutine. A Resume while Frame runs counts for the Hold that it returns;

@@ -54,8 +54,10 @@ type transport struct {
 
 	// Arguments and results of read, which is bound once so that waiting does not allocate.
 	attempt func(fd uintptr) bool
+	peek    bool    // only see whether there is something
 	dst     []byte  // where to read to; nil: into scratch
 	scratch *buffer // taken when there is something to read, not while waiting for it
+	one     [1]byte // to peek into
 	n       int
 	err     error
 }
@@ -133,13 +135,7 @@ func (t *transport) receive() bool {
 		if in.lo > 0 {
 			in.hi = copy(in.buf.b, in.buf.b[in.lo:in.hi])
 			in.lo = 0
-		} else if err := c.resize(c.wantedBytes(in.kept()+1), c.srv.inbound.request); err == errNoBudget {
-			c.waiting.Store(true)
-			t.sleep()
-			c.waiting.Store(false)
-			return false
-		} else if err != nil {
-			c.end(err)
+		} else if !t.grow() {
 			return false
 		}
 	}
@@ -153,6 +149,30 @@ func (t *transport) receive() bool {
 		}
 	}
 	return t.check(n, err)
+}
+
+// grow makes room for more of the first kept frame. It reports false when it could not, or not yet.
+func (t *transport) grow() bool {
+	c := t.c
+	// Memory is asked for only when there is something to put into it: a peer that has stopped sending must not stand in
+	// the queue, where its silence would not be held against it.
+	t.peek = true
+	n, err := t.read(nil)
+	t.peek = false
+	if n == 0 {
+		return t.check(n, err)
+	}
+	switch err := c.resize(c.wantedBytes(c.in.kept()+1), c.srv.inbound.request); err {
+	case nil:
+		c.waiting.Store(false)
+		return true
+	case errNoBudget:
+		c.waiting.Store(true)
+		t.sleep()
+	default:
+		c.end(err)
+	}
+	return false
 }
 
 func (t *transport) check(n int, err error) bool {
@@ -200,8 +220,10 @@ func (t *transport) read(dst []byte) (int, error) {
 
 // tryRead is one attempt; it reports false when there is nothing to read yet.
 func (t *transport) tryRead(fd uintptr) bool {
-	dst := t.dst
-	if dst == nil {
+	dst, flags := t.dst, 0
+	if t.peek {
+		dst, flags = t.one[:], unix.MSG_PEEK
+	} else if dst == nil {
 		if t.scratch == nil {
 			if t.scratch, t.err = t.c.srv.buffers.get(t.c.srv.opts.ReadBufferBytes); t.err != nil {
 				return true
@@ -210,7 +232,7 @@ func (t *transport) tryRead(fd uintptr) bool {
 		dst = t.scratch.b
 	}
 	for {
-		n, err := unix.Read(int(fd), dst)
+		n, _, err := unix.Recvfrom(int(fd), dst, flags)
 		switch {
 		case err == unix.EINTR:
 			continue

@@ -26,7 +26,8 @@ type Options struct {
 	// IdleTimeout closes connections on which nothing happens (connections.max.idle.ms). Default 10 minutes; negative: never.
 	IdleTimeout time.Duration
 	// StallTimeout is how long a peer may sit on memory that others wait for (a frame that stopped arriving, a
-	// response that it does not read) before its connection is closed. Default 10 seconds.
+	// response that it does not read) before its connection is closed; a quarter of it when all others wait for that one
+	// connection. Default 10 seconds.
 	StallTimeout time.Duration
 	// InboundBytes bounds the bytes of partially received and held frames of all connections. One frame more, of at
 	// most MaxFrameBytes, may be in memory besides, and 8 KiB per connection. Default 128 MiB.

@@ -8,6 +8,9 @@ import (
 // stallBytes is the progress that a peer has to make within StallTimeout when others wait for the memory it holds.
 const stallBytes = 64 << 10
 
+// laneShare divides StallTimeout for the one connection that may take memory beyond the budget.
+const laneShare = 4
+
 // sweep advances the coarse clock and closes connections on which nothing happens: one pass over all connections a few times
 // per timeout, instead of a timer for each.
 func (s *Server) sweep() {
@@ -28,14 +31,15 @@ func (s *Server) sweep() {
 		}
 		now := time.Now().UnixMilli()
 		s.now.Store(now)
-		if _, _, waiting := s.inbound.usage(); waiting == 0 {
+		lane, waiting := s.inbound.contended()
+		if !waiting {
 			shortSince = 0
 		} else if shortSince == 0 {
 			shortSince = now
 		}
 		list = s.snapshot(list)
 		for i, c := range list {
-			s.judge(c, now, shortSince)
+			s.judge(c, now, shortSince, c == lane)
 			list[i] = nil // not to keep closed connections until the next pass
 		}
 		if cap(list) > 1024 && len(list) < cap(list)/4 {
@@ -44,15 +48,16 @@ func (s *Server) sweep() {
 	}
 }
 
-// judge closes c if it has outstayed one of the timeouts.
-func (s *Server) judge(c *Conn, now, shortSince int64) {
+// judge closes c if it has outstayed one of the timeouts. shortSince is since when connections wait for inbound memory (0:
+// none does); lane says that they wait for c.
+func (s *Server) judge(c *Conn, now, shortSince int64, lane bool) {
 	if at := c.linger.Load(); at != 0 {
 		if now >= at {
 			c.Close(nil)
 		}
 		return
 	}
-	stall := s.opts.StallTimeout.Milliseconds()
+	stall := max(1, s.opts.StallTimeout.Milliseconds())
 	if n := c.out.bytes.Load(); n > 0 {
 		still := now - c.out.progress.Load()
 		if s.opts.IdleTimeout > 0 && still >= s.opts.IdleTimeout.Milliseconds() ||
@@ -62,6 +67,9 @@ func (s *Server) judge(c *Conn, now, shortSince int64) {
 		}
 	}
 	waiting := c.waiting.Load()
+	if lane {
+		stall = max(1, stall/laneShare) // all others wait for this one
+	}
 	if got := c.rxBytes.Load(); got-c.rxMark >= stallBytes || waiting || !c.partial.Load() {
 		c.rxMark, c.rxMarkTime = got, now
 	} else if shortSince != 0 && now-max(c.rxMarkTime, shortSince) >= stall {
