@@ -66,6 +66,7 @@ func (b *builder) protocols() error {
 		l.Protocol = protocolOf[l.Name]
 		if l.Protocol == "" && b.c.isControllerListener(l.Name) && !b.isSet("listener.security.protocol.map") {
 			l.Protocol = "PLAINTEXT"
+			b.compute("listener.security.protocol.map", b.text("listener.security.protocol.map")+","+l.Name+":PLAINTEXT")
 		}
 		if l.Protocol == "" {
 			return b.fail("listener.security.protocol.map", "does not say the protocol of listener "+l.Name, "with "+l.Name+":PLAINTEXT")

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 )
@@ -257,6 +258,17 @@ type Setting struct {
 	Null   bool   // neither set nor defaulted
 	Origin Origin
 	Where  string // file:line or flag, empty for defaults
+}
+
+// WithClusterID returns a copy that carries the cluster id which storagedir settled.
+func (c *Config) WithClusterID(id string) *Config {
+	out := *c
+	out.ClusterID = id
+	out.values = maps.Clone(c.values)
+	e := out.values["cluster.id"]
+	e.value, e.null = id, false
+	out.values["cluster.id"] = e
+	return &out
 }
 
 // StorageDirs are the directories that carry this node's identity: LogDirs, and MetadataLogDir if it is another one.

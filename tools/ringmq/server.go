@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/ringmq/ringmq/engine"
+	"github.com/ringmq/ringmq/engine/config"
+)
+
+// shutdownTimeout bounds a clean shutdown. What is not uploaded by then stays in the write-ahead log and is recovered by the next start.
+const shutdownTimeout = 30 * time.Second
+
+// serve runs one node: until the context ends, then it is shut down cleanly, or until it fails.
+func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	s, err := engine.Launch(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	select {
+	case err := <-s.Failed():
+		// Nothing is acknowledged any more, and a clean shutdown would wait for what has failed.
+		return fmt.Errorf("ringmq: node %d failed: %w", cfg.NodeID, err)
+	case <-ctx.Done():
+	}
+	log.Info("stopping", "within", shutdownTimeout)
+	begun := time.Now()
+	stop, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	if err := s.Close(stop); err != nil {
+		return fmt.Errorf("ringmq: shutdown was not clean: %w", err)
+	}
+	log.Info("stopped", "after", time.Since(begun).Round(time.Millisecond))
+	return nil
+}
