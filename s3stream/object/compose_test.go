@@ -187,7 +187,7 @@ func TestSplit(t *testing.T) {
 	var targets []Target
 	for stream := range int64(40) {
 		if stream != 11 {
-			targets = append(targets, Target{Key: fmt.Sprint("stream", stream), Stream: stream * 3, Start: stream % 2 * 2})
+			targets = append(targets, Target{Key: fmt.Sprint("stream", stream), Stream: stream * 3, Start: stream % 10 / 9 * 2})
 		}
 	}
 	b.ResetCounts()
