@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,21 +61,22 @@ func (b *builder) listeners() error {
 
 // protocols gives every listener its protocol. A controller listener that the default map does not know is PLAINTEXT, as in Kafka.
 func (b *builder) protocols() error {
-	protocolOf, _ := parseProtocolMap(b.text("listener.security.protocol.map"))
+	const mapKey = "listener.security.protocol.map"
+	protocolOf, _ := parseProtocolMap(b.text(mapKey))
 	for i := range b.c.Listeners {
 		l := &b.c.Listeners[i]
 		l.Protocol = protocolOf[l.Name]
-		if l.Protocol == "" && b.c.isControllerListener(l.Name) && !b.isSet("listener.security.protocol.map") {
+		if l.Protocol == "" && b.c.isControllerListener(l.Name) && !b.isSet(mapKey) {
 			l.Protocol = "PLAINTEXT"
-			b.compute("listener.security.protocol.map", b.text("listener.security.protocol.map")+","+l.Name+":PLAINTEXT")
+			b.compute(mapKey, cmp.Or(b.computed[mapKey], b.text(mapKey))+","+l.Name+":PLAINTEXT")
 		}
 		if l.Protocol == "" {
-			return b.fail("listener.security.protocol.map", "does not say the protocol of listener "+l.Name, "with "+l.Name+":PLAINTEXT")
+			return b.fail(mapKey, "does not say the protocol of listener "+l.Name, "with "+l.Name+":PLAINTEXT")
 		}
 		if l.Protocol != "PLAINTEXT" {
 			key := "listeners"
 			if l.Name != l.Protocol {
-				key = "listener.security.protocol.map"
+				key = mapKey
 			}
 			return b.fail(key, "protocol "+l.Protocol+" of listener "+l.Name+" is not served by this version", "PLAINTEXT")
 		}
