@@ -1,0 +1,179 @@
+package s3stream
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ringmq/ringmq/s3stream/object"
+	"github.com/ringmq/ringmq/s3stream/objstore"
+)
+
+// compactSets rewrites this node's stream-set objects: what has become large enough leaves as stream objects, the rest is gathered in fewer, larger
+// sets; old sets are taken apart altogether. force: all of them are.
+func (s *Storage) compactSets(ctx context.Context, force bool) error {
+	s.compact.mu.Lock()
+	defer s.compact.mu.Unlock()
+	sets := s.meta.StreamSetObjects(s.opts.NodeID, 10*maxSets)
+	for len(sets) > 0 && ctx.Err() == nil {
+		group, split := s.groupSets(&sets, force)
+		if len(group) == 0 {
+			continue
+		}
+		if err := s.compactGroup(ctx, group, split); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// groupSets takes the next objects to compact together off the list. split: take them apart altogether.
+func (s *Storage) groupSets(sets *[]ObjectInfo, force bool) (group []ObjectInfo, split bool) {
+	var size int64
+	old := func(o ObjectInfo) bool { return force || s.opts.Now().Sub(o.Committed) >= forceSplitAge }
+	for len(*sets) > 0 && len(group) < maxSets {
+		o := (*sets)[0]
+		if len(group) > 0 && (size+o.Size > s.opts.CompactCacheBytes || old(o) != split) {
+			break
+		}
+		split = old(o)
+		group, size, *sets = append(group, o), size+o.Size, (*sets)[1:]
+	}
+	if !split && len(group) < minSets {
+		return nil, false
+	}
+	return group, split
+}
+
+// compactGroup rewrites a group of stream-set objects in one commit.
+func (s *Storage) compactGroup(ctx context.Context, group []ObjectInfo, split bool) error {
+	began := time.Now()
+	bucket, err := s.inMemory(ctx, group)
+	if err != nil {
+		return err
+	}
+	readers, err := s.open(ctx, bucket, group)
+	if err != nil {
+		return err
+	}
+	runs := s.liveRuns(group, readers)
+	streams := 0
+	for i := range runs {
+		if i == 0 || runs[i].r.Stream != runs[i-1].r.Stream {
+			streams++
+		}
+	}
+	split = split || streams <= fewStreams
+	var news []*newObject
+	shared := &newObject{kind: StreamSetObject}
+	for i, run := range runs {
+		last := i == len(runs)-1 || runs[i+1].r.Stream != run.r.Stream
+		if split || run.r.Bytes >= s.opts.StreamSplitBytes || !last {
+			news = append(news, &newObject{kind: StreamObject, pieces: run.pieces, ranges: []Range{run.r}})
+			continue
+		}
+		shared.pieces = append(shared.pieces, run.pieces...)
+		shared.ranges = append(shared.ranges, run.r)
+	}
+	if len(shared.ranges) == 1 {
+		shared.kind = StreamObject
+	}
+	if len(shared.ranges) > 0 {
+		news = append(news, shared)
+	}
+	if err := s.rewrite(ctx, news, group); err != nil {
+		return err
+	}
+	s.logger.Debug("compacted stream-set objects", "objects", len(group), "streams", streams, "into", len(news), "took", time.Since(began))
+	return nil
+}
+
+// liveRun is a contiguous part of a stream in a group of objects.
+type liveRun struct {
+	r      Range
+	pieces []object.Piece
+}
+
+// liveRuns returns what is still needed of the streams in the group, by stream and offset. Left out is what lies wholly below a stream's start, unless it
+// is the end of the stream, whose object carries the checkpoint; and what belongs to deleted streams.
+func (s *Storage) liveRuns(group []ObjectInfo, readers []*object.Reader) []liveRun {
+	type located struct {
+		Range
+		reader *object.Reader
+	}
+	var all []located
+	for i, o := range group {
+		for _, r := range o.Ranges {
+			all = append(all, located{r, readers[i]})
+		}
+	}
+	slices.SortFunc(all, func(a, b located) int { return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Start, b.Start)) })
+	var runs []liveRun
+	for _, l := range all {
+		info, ok := s.meta.Stream(l.Stream)
+		if !ok || info.Deleted || l.End <= info.Start && l.End < info.End {
+			continue
+		}
+		start := max(l.Start, min(info.Start, l.End-1))
+		p := object.Piece{Source: l.reader, Stream: int64(l.Stream), Start: start, End: l.End}
+		if i, ok := l.reader.Index().Find(int64(l.Stream), start); !ok || l.reader.Index().Blocks[i].First >= l.End {
+			p.Start = l.Start // only a hole is left of it: keep a block for the checkpoint
+		} else {
+			start = max(l.Start, min(start, l.reader.Index().Blocks[i].First))
+		}
+		if n := len(runs); n > 0 && runs[n-1].r.Stream == l.Stream && runs[n-1].r.End == l.Start {
+			prev := &runs[n-1]
+			prev.r.End, prev.r.Bytes, prev.r.Epoch = l.End, prev.r.Bytes+l.Bytes, max(prev.r.Epoch, l.Epoch)
+			prev.pieces = append(prev.pieces, p)
+			continue
+		}
+		r := l.Range
+		r.Start = start
+		runs = append(runs, liveRun{r: r, pieces: []object.Piece{p}})
+	}
+	return runs
+}
+
+// inMemory reads a group of objects into memory, with few large requests, when they fit CompactCacheBytes, because the streams in them will be read one by
+// one. It returns a bucket that serves their content.
+func (s *Storage) inMemory(ctx context.Context, group []ObjectInfo) (objstore.Bucket, error) {
+	var size int64
+	for _, o := range group {
+		size += o.Size
+	}
+	if size > s.opts.CompactCacheBytes {
+		return s.bucket, nil
+	}
+	m := &memoryCopy{Bucket: s.bucket, objects: make(map[string][]byte, len(group))}
+	for _, o := range group {
+		b := make([]byte, o.Size)
+		for off := int64(0); off < o.Size; off += s.opts.PartBytes {
+			end := min(off+s.opts.PartBytes, o.Size)
+			if err := s.bucket.GetRange(ctx, s.key(o.ID), off, b[off:end]); err != nil {
+				return nil, fmt.Errorf("s3stream: compaction: read object %d: %w", o.ID, err)
+			}
+		}
+		m.objects[s.key(o.ID)] = b
+	}
+	return m, nil
+}
+
+// memoryCopy is a bucket some of whose objects are in memory.
+type memoryCopy struct {
+	objstore.Bucket
+	objects map[string][]byte
+}
+
+func (m *memoryCopy) GetRange(ctx context.Context, key string, off int64, dst []byte) error {
+	b, ok := m.objects[key]
+	if !ok {
+		return m.Bucket.GetRange(ctx, key, off, dst)
+	}
+	if off < 0 || off+int64(len(dst)) > int64(len(b)) {
+		return objstore.ErrRange
+	}
+	copy(dst, b[off:])
+	return nil
+}

@@ -1,0 +1,184 @@
+package s3stream
+
+import (
+	"time"
+
+	"github.com/ringmq/ringmq/wal"
+)
+
+// Shares of the WAL's memory budget.
+const (
+	// The log cache is cut back to keepShare of the budget, and to shortShare after an append found no memory.
+	keepNum, keepDen   = 3, 4
+	shortNum, shortDen = 1, 2
+	// stepShare: the keeper looks again after that much was appended.
+	stepDen = 16
+	// indexDen: entries may take that part of the budget (they are on the Go heap, beside it).
+	indexDen = 4
+)
+
+// keep seals segments when they are due and keeps the log cache within its memory. It is the only goroutine that rotates for size and time.
+func (s *Storage) keep() {
+	tick := min(max(s.opts.UploadInterval/8, 10*time.Millisecond), 5*time.Second)
+	if s.opts.UploadInterval < 0 {
+		tick = 5 * time.Second
+	}
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-s.wakeKeeper:
+		case <-ticker.C:
+		}
+		if s.due() && s.rotate() {
+			s.kick(s.wakeUploader)
+		}
+		s.relieve()
+		s.schedule()
+	}
+}
+
+// due reports whether the active segment should be sealed now.
+func (s *Storage) due() bool {
+	s.turn.RLock()
+	g := s.active
+	s.turn.RUnlock()
+	if g.bytes.Load() >= s.opts.UploadBytes {
+		return true
+	}
+	if s.pendingSegments.Load() > 0 {
+		return false // the uploader is busy: let the segment grow
+	}
+	if s.hurried() {
+		return true
+	}
+	return s.opts.UploadInterval >= 0 && g.age(s.opts.Now()) >= s.opts.UploadInterval
+}
+
+// hurried reports whether the WAL is so full that nothing should wait for more company.
+func (s *Storage) hurried() bool {
+	st := s.log.Stats()
+	return st.Used >= st.Capacity/100*int64(s.opts.HurryPercent)
+}
+
+// schedule sets the WAL position at which an append wakes the keeper again.
+func (s *Storage) schedule() {
+	st := s.log.Stats()
+	step := max(st.MemoryBudget/stepDen, 1)
+	s.turn.RLock()
+	if left := s.opts.UploadBytes - s.active.bytes.Load(); left < step {
+		step = max(left, 1)
+	}
+	s.turn.RUnlock()
+	if hurry := st.Capacity / 100 * int64(s.opts.HurryPercent); st.Used < hurry {
+		step = min(step, hurry-st.Used)
+	}
+	s.keepAt.Store(int64(s.log.Next()) + step)
+}
+
+// relieve takes the oldest records out of memory until the log cache fits: uploaded ones leave the index too, others stay in
+// it and are read back from the WAL device when somebody needs them. The segment that is being uploaded is left alone.
+func (s *Storage) relieve() {
+	st := s.log.Stats()
+	target := st.MemoryBudget / keepDen * keepNum
+	short := s.short.Swap(false)
+	if short {
+		target = st.MemoryBudget / shortDen * shortNum
+	}
+	s.relieving.Lock()
+	defer s.relieving.Unlock()
+	s.turn.RLock()
+	active := s.active
+	s.turn.RUnlock()
+	s.segments.Lock()
+	all := append([]*segment(nil), s.segments.sealed...)
+	committed := 0
+	for _, g := range all {
+		if g.committed {
+			committed++
+		}
+	}
+	s.segments.Unlock()
+
+	next := s.log.Next()
+	for _, g := range all {
+		if g.pinned {
+			target -= int64(g.end - g.first)
+		}
+	}
+	// Blocks lie in memory as on the device, so the distance between two positions is the memory between them.
+	floor := next - wal.Position(max(target, st.MemoryBudget/stepDen))
+
+	var idle []*tail
+	evicted := 0
+	for i, g := range all[:committed] {
+		crowded := s.cached.index.Load() > st.MemoryBudget/indexDen
+		if g.first >= floor && !crowded {
+			break
+		}
+		upTo := floor
+		if crowded {
+			upTo = max(floor, g.end)
+		}
+		idle = s.evict(g, upTo, idle)
+		if g.end <= upTo && i == evicted {
+			evicted++
+		}
+	}
+	if evicted > 0 {
+		s.segments.Lock()
+		s.segments.sealed = append(s.segments.sealed[:0:0], s.segments.sealed[evicted:]...)
+		s.segments.Unlock()
+	}
+	if floor = min(floor, st.Durable); floor > 0 {
+		for _, g := range append(all[committed:], active) {
+			if g.first >= floor {
+				break
+			}
+			if !g.pinned {
+				s.unload(g, floor)
+			}
+		}
+	}
+	s.forget(idle)
+	if short || evicted > 0 {
+		s.space()
+	}
+}
+
+// evict takes the records of a committed segment below floor out of memory and index.
+func (s *Storage) evict(g *segment, floor wal.Position, idle []*tail) []*tail {
+	for _, p := range g.mu.parts {
+		t := p.tail
+		t.mu.Lock()
+		had := len(p.pages) > 0
+		f := p.evict(floor, &s.pages)
+		g.device.Add(-f.device)
+		if had && len(p.pages) == 0 {
+			f.index += partBytes
+			t.removePart(p)
+			if len(t.mu.parts) == 0 && t.mu.stream == nil {
+				idle = append(idle, t)
+			}
+		}
+		t.mu.Unlock()
+		s.account(f)
+	}
+	return idle
+}
+
+// unload takes the bytes of the records of a pending segment below floor out of memory.
+func (s *Storage) unload(g *segment, floor wal.Position) {
+	g.mu.Lock()
+	parts := g.mu.parts[:len(g.mu.parts):len(g.mu.parts)]
+	g.mu.Unlock()
+	for _, p := range parts {
+		p.tail.mu.Lock()
+		f := p.unload(floor, &s.pages)
+		g.device.Add(-f.device)
+		p.tail.mu.Unlock()
+		s.account(f)
+	}
+}

@@ -1,0 +1,201 @@
+package s3stream
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ringmq/ringmq/s3stream/objstore"
+)
+
+// upload brings sealed segments into the object store, one after the other, in WAL order. It retries for ever: while the store is away the WAL
+// fills and nothing else happens to producers.
+func (s *Storage) upload() {
+	pause := s.opts.RetryMin
+	for s.ctx.Err() == nil && s.failure.Load() == nil {
+		g := s.oldestPending()
+		if g == nil {
+			if s.hungry.Load() && s.rotate() {
+				continue // the WAL is full of what the active segment has
+			}
+			select {
+			case <-s.ctx.Done():
+			case <-s.wakeUploader:
+			}
+			continue
+		}
+		s.awaitOpen(g)
+		began := time.Now()
+		sum, err := s.uploadSegment(g)
+		if err == nil {
+			pause = s.opts.RetryMin
+			s.finishSegment(g)
+			if sum.objects > 0 {
+				s.limiter.reset("upload")
+				s.count.uploads.Add(1)
+				s.count.objects.Add(int64(sum.objects))
+				s.count.uploadedBytes.Add(sum.bytes)
+				s.logger.Debug("uploaded", "streams", sum.streams, "objects", sum.objects, "bytes", sum.bytes, "took", time.Since(began))
+			}
+			continue
+		}
+		if s.ctx.Err() != nil || s.failure.Load() != nil {
+			return
+		}
+		if errors.Is(err, errOpening) {
+			s.awaitOpening(g)
+			continue
+		}
+		s.count.uploadFailures.Add(1)
+		if quiet, ok := s.limiter.allow("upload"); ok {
+			st := s.log.Stats()
+			args := []any{"bucket", s.bucket.Name(), "cause", err, "retry_in", pause, "pending_bytes", s.cached.pending.Load(),
+				"wal_used_percent", percent(st.Used, st.Capacity), "not_logged", quiet}
+			if r := objstore.Remedy(err); r != "" {
+				args = append(args, "remedy", r)
+			}
+			s.logger.Error("upload failed: records stay in the write-ahead log, trying again", args...)
+		}
+		if s.hurried() {
+			pause = min(pause, max(s.opts.RetryMin, time.Second))
+		}
+		select {
+		case <-s.ctx.Done():
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, s.opts.RetryMax)
+	}
+}
+
+func percent(part, whole int64) int64 {
+	if whole <= 0 {
+		return 0
+	}
+	return part * 100 / whole
+}
+
+// awaitOpen waits until the streams of a recovered segment are open, so that their owners can add a checkpoint; not longer than TailGrace after the start,
+// and not when space is short.
+func (s *Storage) awaitOpen(g *segment) {
+	left := s.opts.TailGrace - s.opts.Now().Sub(s.opened)
+	if left <= 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, left)
+	defer cancel()
+	_ = s.progress.wait(ctx, func() bool {
+		return s.failure.Load() != nil || s.closing.Load() || s.hungry.Load() || s.hurried() || allOpen(g)
+	})
+}
+
+// allOpen reports whether every part of a sealed segment has a Stream or needs none.
+func allOpen(g *segment) bool {
+	for _, p := range g.mu.parts {
+		t := p.tail
+		t.mu.Lock()
+		open := p.void || t.mu.dropped || t.mu.stream != nil && !t.mu.opening
+		t.mu.Unlock()
+		if !open {
+			return false
+		}
+	}
+	return true
+}
+
+// awaitOpening waits until no stream of a sealed segment is in the middle of OpenStream.
+func (s *Storage) awaitOpening(g *segment) {
+	_ = s.progress.wait(s.ctx, func() bool {
+		for _, p := range g.mu.parts {
+			p.tail.mu.Lock()
+			opening := p.tail.mu.opening
+			p.tail.mu.Unlock()
+			if opening {
+				return s.failure.Load() != nil
+			}
+		}
+		return true
+	})
+}
+
+// pin keeps the memory of a sealed segment where it is.
+func (s *Storage) pin(g *segment, on bool) {
+	s.relieving.Lock()
+	g.pinned = on
+	s.relieving.Unlock()
+}
+
+// finishSegment marks a segment as uploaded, trims the WAL behind it and tells those who wait.
+func (s *Storage) finishSegment(g *segment) {
+	s.segments.Lock()
+	g.committed = true
+	s.segments.Unlock()
+	s.pendingSegments.Add(-1)
+	s.cached.pending.Add(-g.bytes.Load())
+	s.trim()
+	s.progress.wake()
+	s.kick(s.wakeKeeper)
+}
+
+// trim tells the WAL what is not needed any more: everything before the oldest pending segment. After a crash before the trim is durable, recovery
+// finds the records again and drops them, because they lie below the committed end.
+func (s *Storage) trim() {
+	s.turn.RLock()
+	pos := s.active.first
+	s.turn.RUnlock()
+	if g := s.oldestPending(); g != nil {
+		pos = g.first
+	}
+	if err := s.log.Trim(pos); err != nil && s.failure.Load() == nil && s.ctx.Err() == nil {
+		s.logger.Error("write-ahead log refused to be trimmed", "position", int64(pos), "cause", err)
+	}
+	s.space()
+}
+
+// uploaded sums up one upload.
+type uploaded struct {
+	streams, objects int
+	bytes            int64
+}
+
+// uploadSegment makes one attempt to upload and commit a segment.
+//
+//	crash before the commit    objects nobody knows (prepared ids expire, the sweeper removes them); the WAL has the records
+//	crash after the commit     records are in both; recovery drops those of the WAL
+func (s *Storage) uploadSegment(g *segment) (uploaded, error) {
+	items, err := s.plan(g)
+	if err != nil || len(items) == 0 {
+		return uploaded{}, err
+	}
+	first, objects, err := s.prepare(s.ctx, items)
+	if err != nil {
+		return uploaded{}, err
+	}
+	s.pin(g, true)
+	defer s.pin(g, false)
+	if g.device.Load() > 0 {
+		// Reading the device for a store that is still away would be wasted.
+		if err := s.reachable(first); err != nil {
+			return uploaded{}, err
+		}
+		if err := s.load(s.ctx, items); err != nil {
+			return uploaded{}, err
+		}
+	}
+	infos, err := s.writeObjects(s.ctx, objects)
+	if err != nil {
+		return uploaded{}, err
+	}
+	if err := s.awaitDurable(s.ctx, items); err != nil {
+		return uploaded{}, err
+	}
+	return s.commitUpload(s.ctx, objects, infos)
+}
+
+// reachable asks the bucket for an object that is not there.
+func (s *Storage) reachable(id ObjectID) error {
+	_, err := s.bucket.Head(s.ctx, s.key(id))
+	if errors.Is(err, objstore.ErrNotFound) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,118 @@
+package s3stream
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ringmq/ringmq/s3stream/object"
+)
+
+const (
+	// writersAtOnce is how many objects of one upload are written at the same time; each sends several parts in parallel.
+	writersAtOnce = 4
+	// ownerPause and ownerAttempts bound the wait for an owner that is behind: it was just opened and has not taken over its state yet.
+	ownerPause    = 5 * time.Millisecond
+	ownerAttempts = 200
+)
+
+func (s *Storage) objectOptions() object.Options {
+	return object.Options{BlockBytes: s.opts.BlockBytes, PartBytes: int(s.opts.PartBytes)}
+}
+
+// writeObjects writes all objects of an upload. They are invisible to readers until the commit.
+func (s *Storage) writeObjects(ctx context.Context, objects []*uploadObject) ([]ObjectInfo, error) {
+	infos := make([]ObjectInfo, len(objects))
+	eg, ctx := errgroup.WithContext(ctx)
+	eg.SetLimit(writersAtOnce)
+	for i, o := range objects {
+		eg.Go(func() error {
+			info, err := s.writeObject(ctx, o)
+			infos[i] = info
+			return err
+		})
+	}
+	return infos, eg.Wait()
+}
+
+func (s *Storage) writeObject(ctx context.Context, o *uploadObject) (ObjectInfo, error) {
+	w, err := object.NewWriter(ctx, s.bucket, s.key(o.id), s.objectOptions())
+	if err != nil {
+		return ObjectInfo{}, err
+	}
+	defer w.Abort()
+	info := ObjectInfo{ID: o.id, Kind: o.kind, Node: s.opts.NodeID, Ranges: make([]Range, 0, len(o.items))}
+	for _, it := range o.items {
+		id := int64(it.tail.id)
+		err := it.records(func(r Record) error {
+			return w.Append(object.Record{Stream: id, First: r.First, Next: r.Next, MaxTimestamp: r.MaxTimestamp, Payload: r.Payload})
+		})
+		if err != nil {
+			return ObjectInfo{}, err
+		}
+		if err := s.writeCheckpoint(ctx, w, it); err != nil {
+			return ObjectInfo{}, err
+		}
+		info.Ranges = append(info.Ranges, Range{Stream: it.tail.id, Epoch: it.epoch, Start: it.from, End: it.end, Bytes: it.bytes, MaxTimestamp: it.maxTimestamp})
+	}
+	res, err := w.Finish()
+	if err != nil {
+		return ObjectInfo{}, err
+	}
+	info.Size, info.Committed = res.Size, s.opts.Now()
+	return info, nil
+}
+
+// writeCheckpoint adds the state of the stream's owner to the object; or, when nobody has opened the stream since the start, the newest state
+// that was stored before, because the object with the highest end offset must have it.
+func (s *Storage) writeCheckpoint(ctx context.Context, w *object.Writer, it *uploadItem) error {
+	var state []byte
+	var offset int64
+	if it.stream != nil && it.stream.owner != nil {
+		for attempt := 0; ; attempt++ {
+			if offset, state = it.stream.owner.Checkpoint(); offset >= it.end {
+				break
+			}
+			if attempt == ownerAttempts {
+				return fmt.Errorf("s3stream: the owner of stream %d gave a checkpoint at offset %d, want at least %d", it.tail.id, offset, it.end)
+			}
+			select {
+			case <-time.After(ownerPause):
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		it.checkpoint = offset
+	} else {
+		var err error
+		if state, offset, err = s.checkpoint(ctx, it.tail.id, it.committed); err != nil {
+			return fmt.Errorf("s3stream: carry the checkpoint of stream %d along: %w", it.tail.id, err)
+		}
+		if state == nil {
+			return nil
+		}
+	}
+	return w.Checkpoint(int64(it.tail.id), offset, state)
+}
+
+// awaitDurable waits until the WAL has everything that the objects hold or speak of: a checkpoint must never be ahead of what a crash leaves.
+func (s *Storage) awaitDurable(ctx context.Context, items []*uploadItem) error {
+	for _, it := range items {
+		st, want := it.stream, max(it.end, it.checkpoint)
+		if st == nil {
+			continue // recovered, so durable
+		}
+		err := s.progress.wait(ctx, func() bool {
+			return st.confirmed.Load() >= want || st.failed.Load() || s.failure.Load() != nil
+		})
+		if err != nil {
+			return err
+		}
+		if st.confirmed.Load() < want {
+			return s.failedError()
+		}
+	}
+	return nil
+}
