@@ -18,53 +18,65 @@ func (s *Server) accept(e *endpoint) {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
+		if err == nil {
+			err = s.enroll(e, tc)
+		}
 		if err != nil {
+			// Mostly out of descriptors. A connection that was accepted but could not be duplicated is lost; the
+			// others wait in the kernel's backlog.
 			s.log.warn("accept", "netpoll: cannot accept connections, trying again", "listener", e.name, "error", err)
-			time.Sleep(pause)
+			select {
+			case <-time.After(pause):
+			case <-s.acceptStop:
+				return
+			}
 			pause = min(2*pause, lastPause)
 			continue
 		}
 		pause = firstPause
-		s.enroll(e, tc)
 	}
 }
 
-// enroll gives an accepted connection to an event loop, and returns when the handler knows it.
-func (s *Server) enroll(e *endpoint, tc *net.TCPConn) {
+// enroll gives an accepted connection to an event loop, and returns when the handler knows it. An error means that the
+// server is short of something.
+func (s *Server) enroll(e *endpoint, tc *net.TCPConn) error {
 	c := s.newConn(e, plain(tc.RemoteAddr()), plain(tc.LocalAddr()))
 	if err := s.admit(c); err != nil {
 		s.reasons[reasonRefused].Add(1)
 		s.log.warn("refused", err.Error(), "listener", e.name, "remote", c.remote)
 		tc.Close()
-		return
+		return nil
 	}
 	c.poller = s.pollers[c.id%uint64(len(s.pollers))]
 	if c.remote.Addr().Zone() != "" || c.local.Addr().Zone() != "" {
 		// gnet gives the bytes of zone strings, which are not its own, to a pool of scratch buffers.
-		s.enrollGoroutine(c, tc)
-		return
+		return s.enrollGoroutine(c, tc)
 	}
 	_, err := s.engine.EnrollContext(tc, c) // closes tc; the loop has a duplicate
-	if err != nil || !c.opened {
-		// Out of descriptors, or the peer is gone.
-		s.remove(c)
-		s.log.warn("enroll", "netpoll: cannot serve connection", "listener", e.name, "remote", c.remote, "error", err)
+	if err == nil && !c.opened {
+		err = errNotRegistered
 	}
+	if err != nil {
+		s.remove(c)
+	}
+	return err
 }
 
+var errNotRegistered = errors.New("netpoll: the event loop could not register the connection")
+
 // enrollGoroutine gives an accepted connection a goroutine of its own.
-func (s *Server) enrollGoroutine(c *Conn, tc *net.TCPConn) {
+func (s *Server) enrollGoroutine(c *Conn, tc *net.TCPConn) error {
 	t, err := newTransport(c, tc)
 	if err != nil {
 		s.remove(c)
 		tc.Close()
-		s.log.warn("enroll", "netpoll: cannot serve connection", "listener", c.ep.name, "remote", c.remote, "error", err)
-		return
+		return err
 	}
 	c.out.mu.fd = t.fd
 	t.own()
 	s.goroutines.Add(1)
 	go t.serve()
+	return nil
 }
 
 func plain(a net.Addr) netip.AddrPort {

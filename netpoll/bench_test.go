@@ -1,14 +1,7 @@
 package netpoll
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"net"
-	"os"
-	"os/exec"
-	"slices"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -82,9 +75,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 // benchRoundTrips has another process do b.N round trips over conns connections and reports its latencies and this
 // process's CPU time. A client in this process would share the scheduler with the server, which no real one does.
 func benchRoundTrips(b *testing.B, s *Server, conns, size int) {
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), fmt.Sprintf("NETPOLL_PEER=%s %d %d %d", s.Addr("T"), conns, b.N, size))
-	cmd.Stderr = os.Stderr
+	cmd := peerCommand("trips %s %d %d %d", s.Addr("T"), conns, b.N, size)
 	cpu := processCPU(b)
 	b.ResetTimer()
 	out, err := cmd.Output()
@@ -110,65 +101,4 @@ func processCPU(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// TestMain is the peer process of benchmarks when asked to be.
-func TestMain(m *testing.M) {
-	if args := os.Getenv("NETPOLL_PEER"); args != "" {
-		if err := peer(args); err != nil {
-			fmt.Fprintln(os.Stderr, "peer:", err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
-
-// peer does round trips and prints nanoseconds per operation, and the latencies in µs at p50, p99 and p99.9.
-func peer(args string) error {
-	var (
-		addr           string
-		conns, n, size int
-	)
-	if _, err := fmt.Sscan(args, &addr, &conns, &n, &size); err != nil {
-		return err
-	}
-	req := frameOf(make([]byte, size))
-	peers := make([]net.Conn, conns)
-	for i := range peers {
-		var err error
-		if peers[i], err = net.Dial("tcp", addr); err != nil {
-			return err
-		}
-	}
-	lat := make([][]time.Duration, conns)
-	errs := make([]error, conns)
-	start := time.Now()
-	var wg sync.WaitGroup
-	for i, nc := range peers {
-		count := n / conns
-		if i < n%conns {
-			count++
-		}
-		wg.Go(func() {
-			resp := make([]byte, 4+min(size, 64))
-			for range count {
-				at := time.Now()
-				if _, errs[i] = nc.Write(req); errs[i] != nil {
-					return
-				}
-				if _, errs[i] = io.ReadFull(nc, resp); errs[i] != nil {
-					return
-				}
-				lat[i] = append(lat[i], time.Since(at))
-			}
-		})
-	}
-	wg.Wait()
-	total := time.Since(start)
-	all := slices.Concat(lat...)
-	slices.Sort(all)
-	at := func(q float64) float64 { return float64(all[int(q*float64(len(all)-1))].Nanoseconds()) / 1e3 }
-	fmt.Println(float64(total.Nanoseconds())/float64(n), at(0.5), at(0.99), at(0.999))
-	return errors.Join(errs...)
 }

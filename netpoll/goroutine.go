@@ -220,10 +220,8 @@ func (t *transport) read(dst []byte) (int, error) {
 
 // tryRead is one attempt; it reports false when there is nothing to read yet.
 func (t *transport) tryRead(fd uintptr) bool {
-	dst, flags := t.dst, 0
-	if t.peek {
-		dst, flags = t.one[:], unix.MSG_PEEK
-	} else if dst == nil {
+	dst := t.dst
+	if dst == nil && !t.peek {
 		if t.scratch == nil {
 			if t.scratch, t.err = t.c.srv.buffers.get(t.c.srv.opts.ReadBufferBytes); t.err != nil {
 				return true
@@ -232,7 +230,13 @@ func (t *transport) tryRead(fd uintptr) bool {
 		dst = t.scratch.b
 	}
 	for {
-		n, _, err := unix.Recvfrom(int(fd), dst, flags)
+		var n int
+		var err error
+		if t.peek {
+			n, _, err = unix.Recvfrom(int(fd), t.one[:], unix.MSG_PEEK)
+		} else {
+			n, err = unix.Read(int(fd), dst)
+		}
 		switch {
 		case err == unix.EINTR:
 			continue

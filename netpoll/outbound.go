@@ -328,10 +328,7 @@ func (o *outbound) fd() int {
 func (o *outbound) close() {
 	o.mu.Lock()
 	o.mu.closed = true
-	o.mu.Unlock()
-	o.io.Lock() // waits for a write under way
-	o.mu.Lock()
-	o.c.poller.forget(o.c, o.mu.fd)
+	// The queue is taken apart in the same critical section: from now on complete releases what its caller still holds.
 	var gone, tail *Response
 	for r := o.mu.first; r != nil; {
 		next := r.next
@@ -347,6 +344,10 @@ func (o *outbound) close() {
 		r = next
 	}
 	o.mu.first, o.mu.last = nil, nil
+	o.mu.Unlock()
+	o.io.Lock() // waits for a write under way, which may be of what is gone
+	o.mu.Lock()
+	o.c.poller.forget(o.c, o.mu.fd)
 	o.c.srv.outBytes.Add(-o.bytes.Swap(0))
 	o.depth.Store(0)
 	o.mu.Unlock()

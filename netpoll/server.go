@@ -50,6 +50,8 @@ type Server struct {
 	reasons     [reasonCount]atomic.Int64
 
 	acceptors  sync.WaitGroup
+	acceptStop chan struct{}
+	acceptOnce sync.Once
 	goroutines sync.WaitGroup // of moved connections
 	sweepStop  chan struct{}
 	sweepDone  chan struct{}
@@ -79,13 +81,14 @@ func Listen(opts Options) (*Server, error) {
 
 func newServer(opts Options) *Server {
 	s := &Server{
-		opts:      opts,
-		log:       newLimitedLog(opts.Logger),
-		loops:     make(map[gnet.EventLoop]*loop),
-		inbound:   budget{limit: opts.InboundBytes},
-		quiet:     make(chan struct{}, 1),
-		sweepStop: make(chan struct{}),
-		sweepDone: make(chan struct{}),
+		opts:       opts,
+		log:        newLimitedLog(opts.Logger),
+		loops:      make(map[gnet.EventLoop]*loop),
+		inbound:    budget{limit: opts.InboundBytes},
+		quiet:      make(chan struct{}, 1),
+		acceptStop: make(chan struct{}),
+		sweepStop:  make(chan struct{}),
+		sweepDone:  make(chan struct{}),
 	}
 	s.iovecs.New = func() any { return new([iovMax]unix.Iovec) }
 	s.conns.byID = make(map[uint64]*Conn)
@@ -183,6 +186,7 @@ func (s *Server) settled(n int64) {
 }
 
 func (s *Server) stopAccepting() {
+	s.acceptOnce.Do(func() { close(s.acceptStop) })
 	for _, e := range s.endpoints {
 		_ = e.ln.Close() // a second close is an error of no interest
 	}
