@@ -100,6 +100,9 @@ func (d *Disk) WriteAt(p []byte, off int64) (int, error) {
 	yields := 0
 	if d.rng != nil {
 		yields = d.rng.IntN(20)
+		if d.rng.IntN(8) == 0 {
+			yields *= 100 // one that lags far behind the others
+		}
 	}
 	d.mu.Unlock()
 	for range yields {
