@@ -271,9 +271,10 @@ func (h *harness) failover() {
 
 // call is a request and its answer.
 type call struct {
-	req  kmsg.Request
-	resp kmsg.Response // nil while held
-	n    int
+	req   kmsg.Request
+	resp  kmsg.Response // nil while held
+	n     int
+	epoch int32 // of the coordinator when it answered
 }
 
 func (h *harness) send(req kmsg.Request) *call {
@@ -295,6 +296,7 @@ func (h *harness) send(req kmsg.Request) *call {
 		}
 		k.resp = decoded
 		k.n++
+		k.epoch = h.epoch
 	}
 	client := Client{ID: "client", Host: "/10.0.0.1"}
 	switch req := req.(type) {
@@ -456,7 +458,7 @@ func (h *harness) stableGroup(group string, n int, change ...func(r *kmsg.JoinGr
 	for _, id := range ids {
 		joins = append(joins, h.send(joinReq(group, id, change...)))
 	}
-	h.clock.advance(h.c.opts.InitialRebalanceDelay)
+	h.clock.advance(2 * h.c.opts.InitialRebalanceDelay)
 	for _, id := range ids { // without an initial delay the first was alone at first
 		if joins[0].held() {
 			break

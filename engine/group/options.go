@@ -139,10 +139,22 @@ func (o Options) validate() error {
 		return fmt.Errorf("group: session timeouts from %v to %v: want 0 <= min <= max", o.MinSessionTimeout, o.MaxSessionTimeout)
 	case o.InitialRebalanceDelay < 0:
 		return fmt.Errorf("group: Options.InitialRebalanceDelay is %v, want at least 0", o.InitialRebalanceDelay)
-	case o.MaxGroupBytes < 0 || o.MaxPendingMembers < 0 || o.OffsetMetadataMaxBytes < 0 || o.MaxOffsetsPerGroup < 0 || o.MaxBatchBytes < 0:
-		return errors.New("group: a limit in Options is negative")
 	case o.OffsetsRetention < 0:
 		return fmt.Errorf("group: Options.OffsetsRetention is %v, want more than 0", o.OffsetsRetention)
+	}
+	for _, limit := range []struct {
+		name  string
+		value int
+	}{
+		{"MaxGroupBytes", o.MaxGroupBytes},
+		{"MaxPendingMembers", o.MaxPendingMembers},
+		{"OffsetMetadataMaxBytes", o.OffsetMetadataMaxBytes},
+		{"MaxOffsetsPerGroup", o.MaxOffsetsPerGroup},
+		{"MaxBatchBytes", o.MaxBatchBytes},
+	} {
+		if limit.value < 0 {
+			return fmt.Errorf("group: Options.%s is %d, want more than 0", limit.name, limit.value)
+		}
 	}
 	return nil
 }
