@@ -1,0 +1,326 @@
+package streamtest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/ringmq/ringmq/s3stream"
+)
+
+// Node is the metadata as one incarnation of a node sees it.
+type Node struct {
+	cluster *Cluster
+	id      int32
+	epoch   int64
+}
+
+var _ s3stream.Metadata = (*Node)(nil)
+
+func (n *Node) aliveLocked() error {
+	if now := n.cluster.mu.epochs[n.id]; now != n.epoch {
+		return fmt.Errorf("%w: node %d has epoch %d, the call %d", s3stream.ErrFenced, n.id, now, n.epoch)
+	}
+	return nil
+}
+
+// PrepareObjects implements s3stream.Metadata.
+func (n *Node) PrepareObjects(ctx context.Context, count int) (first s3stream.ObjectID, err error) {
+	c := n.cluster
+	err = c.change(ctx, "PrepareObjects", func() error {
+		if err := n.aliveLocked(); err != nil {
+			return err
+		}
+		first = c.mu.nextObject
+		for range count {
+			c.mu.objects[c.mu.nextObject] = &object{info: s3stream.ObjectInfo{ID: c.mu.nextObject, Node: n.id}, when: c.Now()}
+			c.mu.nextObject++
+		}
+		return nil
+	})
+	return first, err
+}
+
+// ownLocked returns the stream if this node may change it with the epoch.
+func (n *Node) ownLocked(id s3stream.StreamID, epoch int64) (*stream, error) {
+	s := n.cluster.mu.streams[id]
+	if s == nil {
+		return nil, fmt.Errorf("%w: %d", s3stream.ErrNotFound, id)
+	}
+	if s.info.Epoch != epoch || s.info.Node != n.id {
+		return nil, fmt.Errorf("%w: stream %d belongs to node %d at epoch %d, not to node %d at epoch %d", s3stream.ErrFenced, id, s.info.Node, s.info.Epoch, n.id, epoch)
+	}
+	return s, nil
+}
+
+// CommitObjects implements s3stream.Metadata.
+func (n *Node) CommitObjects(ctx context.Context, m s3stream.Commit) error {
+	c := n.cluster
+	return c.change(ctx, "CommitObjects", func() error {
+		if err := n.aliveLocked(); err != nil {
+			return err
+		}
+		if m.Node != n.id || m.NodeEpoch != n.epoch {
+			return fmt.Errorf("%w: commit of node %d epoch %d by node %d epoch %d", s3stream.ErrFenced, m.Node, m.NodeEpoch, n.id, n.epoch)
+		}
+		for _, o := range m.New {
+			if have := c.mu.objects[o.ID]; have == nil || have.state != prepared {
+				return fmt.Errorf("object %d is not prepared", o.ID)
+			}
+			if len(o.Ranges) == 0 || o.Kind == s3stream.StreamObject && len(o.Ranges) != 1 {
+				return fmt.Errorf("object %d of kind %d has %d ranges", o.ID, o.Kind, len(o.Ranges))
+			}
+			for i, r := range o.Ranges {
+				if r.Start < 0 || r.End <= r.Start || i > 0 && r.Stream <= o.Ranges[i-1].Stream {
+					return fmt.Errorf("object %d: bad range %+v", o.ID, r)
+				}
+			}
+		}
+		if m.Extends {
+			if len(m.Compacted) > 0 {
+				return fmt.Errorf("a commit both extends and compacts")
+			}
+			return n.extendLocked(m)
+		}
+		return n.compactLocked(m)
+	})
+}
+
+func (n *Node) extendLocked(m s3stream.Commit) error {
+	c := n.cluster
+	seen := make(map[s3stream.StreamID]bool)
+	for _, o := range m.New {
+		for _, r := range o.Ranges {
+			s, err := n.ownLocked(r.Stream, r.Epoch)
+			if err != nil {
+				return err
+			}
+			if seen[r.Stream] || r.Start != s.info.End {
+				return fmt.Errorf("stream %d ends at %d, object %d has [%d, %d)", r.Stream, s.info.End, o.ID, r.Start, r.End)
+			}
+			seen[r.Stream] = true
+		}
+	}
+	var last []s3stream.ObjectID
+	for _, o := range m.New {
+		n.storeLocked(o)
+		for _, r := range o.Ranges {
+			s := c.mu.streams[r.Stream]
+			if k := len(s.parts); k > 1 {
+				last = append(last, s.parts[k-2].object)
+			}
+			s.info.End = r.End
+		}
+	}
+	for _, id := range last {
+		c.destroyIfDeadLocked(id)
+	}
+	return nil
+}
+
+func (n *Node) storeLocked(o s3stream.ObjectInfo) {
+	c := n.cluster
+	have := c.mu.objects[o.ID]
+	o.Committed = c.Now()
+	o.Ranges = slices.Clone(o.Ranges)
+	have.info, have.state, have.when = o, committed, o.Committed
+	for _, r := range o.Ranges {
+		if s := c.mu.streams[r.Stream]; s != nil {
+			s.parts = append(s.parts, heldRange{r, o.ID})
+			slices.SortFunc(s.parts, func(a, b heldRange) int { return cmp.Compare(a.Start, b.Start) })
+		}
+	}
+}
+
+// compactLocked replaces objects, and checks that what is needed of them is in the new ones, and nothing twice.
+func (n *Node) compactLocked(m s3stream.Commit) error {
+	c := n.cluster
+	cover := make(map[s3stream.StreamID][]s3stream.Range)
+	for _, o := range m.New {
+		for _, r := range o.Ranges {
+			cover[r.Stream] = append(cover[r.Stream], r)
+		}
+	}
+	for _, id := range m.Compacted {
+		o := c.mu.objects[id]
+		if o == nil || o.state != committed {
+			return fmt.Errorf("compacted object %d is not committed", id)
+		}
+		for _, r := range o.info.Ranges {
+			if c.deadLocked(r) {
+				continue
+			}
+			from := max(r.Start, min(c.mu.streams[r.Stream].info.Start, r.End-1))
+			if !slices.ContainsFunc(cover[r.Stream], func(x s3stream.Range) bool { return x.Start <= from && x.End >= r.End }) {
+				return fmt.Errorf("compaction of object %d loses stream %d [%d, %d): new ranges %+v", id, r.Stream, from, r.End, cover[r.Stream])
+			}
+		}
+	}
+	for _, id := range m.Compacted {
+		c.destroyLocked(c.mu.objects[id])
+	}
+	for _, o := range m.New {
+		n.storeLocked(o)
+	}
+	for id := range cover {
+		s := c.mu.streams[id]
+		if s == nil {
+			continue
+		}
+		for i := 1; i < len(s.parts); i++ {
+			if s.parts[i].Start < s.parts[i-1].End {
+				return fmt.Errorf("BUG: after a compaction objects %d and %d both hold stream %d offset %d", s.parts[i-1].object, s.parts[i].object, id, s.parts[i].Start)
+			}
+		}
+	}
+	for _, o := range m.New {
+		c.destroyIfDeadLocked(o.ID)
+	}
+	return nil
+}
+
+// OpenStream implements s3stream.Metadata.
+func (n *Node) OpenStream(ctx context.Context, id s3stream.StreamID, epoch int64) (info s3stream.StreamInfo, err error) {
+	c := n.cluster
+	err = c.change(ctx, "OpenStream", func() error {
+		if err := n.aliveLocked(); err != nil {
+			return err
+		}
+		s := c.mu.streams[id]
+		if s == nil {
+			return fmt.Errorf("%w: %d", s3stream.ErrNotFound, id)
+		}
+		if epoch < s.info.Epoch || epoch == s.info.Epoch && s.info.Node != n.id {
+			return fmt.Errorf("%w: stream %d has epoch %d, the call %d", s3stream.ErrFenced, id, s.info.Epoch, epoch)
+		}
+		s.info.Epoch, s.info.Node, s.info.Closed = epoch, n.id, false
+		info = s.info
+		return nil
+	})
+	return info, err
+}
+
+// CloseStream implements s3stream.Metadata.
+func (n *Node) CloseStream(ctx context.Context, id s3stream.StreamID, epoch int64) error {
+	return n.cluster.change(ctx, "CloseStream", func() error {
+		if err := n.aliveLocked(); err != nil {
+			return err
+		}
+		s, err := n.ownLocked(id, epoch)
+		if err == nil {
+			s.info.Closed = true
+		}
+		return err
+	})
+}
+
+// TrimStream implements s3stream.Metadata.
+func (n *Node) TrimStream(ctx context.Context, id s3stream.StreamID, epoch int64, start int64) error {
+	c := n.cluster
+	return c.change(ctx, "TrimStream", func() error {
+		if err := n.aliveLocked(); err != nil {
+			return err
+		}
+		s, err := n.ownLocked(id, epoch)
+		if err != nil {
+			return err
+		}
+		if start > s.info.End {
+			return fmt.Errorf("stream %d: trim to %d, it ends at %d", id, start, s.info.End)
+		}
+		if start <= s.info.Start {
+			return nil
+		}
+		s.info.Start = start
+		for _, p := range slices.Clone(s.parts) {
+			c.destroyIfDeadLocked(p.object)
+		}
+		return nil
+	})
+}
+
+// Stream implements s3stream.Metadata.
+func (n *Node) Stream(id s3stream.StreamID) (s3stream.StreamInfo, bool) {
+	c := n.cluster
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.mu.streams[id]; s != nil {
+		return s.info, true
+	}
+	if id > 0 && id < c.mu.nextStream {
+		return s3stream.StreamInfo{ID: id, Deleted: true}, true
+	}
+	return s3stream.StreamInfo{}, false
+}
+
+// Objects implements s3stream.Metadata.
+func (n *Node) Objects(dst []s3stream.ObjectInfo, id s3stream.StreamID, from int64, limit int) []s3stream.ObjectInfo {
+	c := n.cluster
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.mu.streams[id]
+	if s == nil {
+		return dst
+	}
+	i := sort.Search(len(s.parts), func(i int) bool { return s.parts[i].End > from })
+	for ; i < len(s.parts) && limit > 0; i, limit = i+1, limit-1 {
+		o := c.mu.objects[s.parts[i].object].info
+		o.Ranges = []s3stream.Range{s.parts[i].Range}
+		dst = append(dst, o)
+	}
+	return dst
+}
+
+// StreamSetObjects implements s3stream.Metadata.
+func (n *Node) StreamSetObjects(node int32, limit int) []s3stream.ObjectInfo {
+	live, _, _ := n.cluster.Objects()
+	var out []s3stream.ObjectInfo
+	for _, o := range live {
+		if o.Kind == s3stream.StreamSetObject && o.Node == node && len(out) < limit {
+			o.Ranges = slices.Clone(o.Ranges)
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// Destroyed implements s3stream.Metadata.
+func (n *Node) Destroyed(age time.Duration, limit int) []s3stream.ObjectID {
+	c := n.cluster
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := c.Now().Add(-age)
+	var out []s3stream.ObjectID
+	for id, o := range c.mu.objects {
+		if o.state == destroyed && !o.when.After(before) {
+			out = append(out, id)
+		}
+	}
+	slices.Sort(out)
+	return out[:min(len(out), limit)]
+}
+
+// Deleted implements s3stream.Metadata.
+func (n *Node) Deleted(ctx context.Context, ids []s3stream.ObjectID) error {
+	c := n.cluster
+	return c.change(ctx, "Deleted", func() error {
+		for _, id := range ids {
+			if o := c.mu.objects[id]; o != nil && o.state != destroyed {
+				return fmt.Errorf("object %d is not destroyed", id)
+			}
+			delete(c.mu.objects, id)
+		}
+		return nil
+	})
+}
+
+// ObjectState implements s3stream.Metadata.
+func (n *Node) ObjectState(id s3stream.ObjectID) bool {
+	c := n.cluster
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.objects[id] != nil
+}
