@@ -2,7 +2,6 @@ package kproto
 
 import (
 	"bytes"
-	"io"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -26,26 +25,7 @@ func gunzip(dst, src []byte, limit int) ([]byte, error) {
 	if err := g.zr.Reset(&g.src); err != nil {
 		return dst, err
 	}
-	for {
-		if len(dst) == min(cap(dst), limit) {
-			var err error
-			if dst, err = double(dst, limit); err != nil {
-				var one [1]byte // exactly limit bytes are fine
-				if n, rerr := io.ReadFull(&g.zr, one[:]); n == 0 && rerr == io.EOF {
-					return dst, nil
-				}
-				return dst, err
-			}
-		}
-		n, err := g.zr.Read(dst[len(dst):min(cap(dst), limit)])
-		dst = dst[:len(dst)+n]
-		if err == io.EOF {
-			return dst, nil
-		}
-		if err != nil {
-			return dst, err
-		}
-	}
+	return readLimited(dst, &g.zr, limit)
 }
 
 // gzipWriter is a writer that appends to a slice.

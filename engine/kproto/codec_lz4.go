@@ -124,6 +124,9 @@ func unlz4Block(dst, block, history []byte, maxBlock, limit int) ([]byte, error)
 		if room > limit-len(dst) {
 			room, last = limit-len(dst), true
 		}
+		if room == 0 {
+			return dst, ErrTooLarge
+		}
 		dst = slices.Grow(dst, room)
 		n, err := lz4.UncompressBlockWithDict(block, dst[len(dst):len(dst)+room], history)
 		if err == nil {

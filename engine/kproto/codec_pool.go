@@ -1,6 +1,7 @@
 package kproto
 
 import (
+	"io"
 	"slices"
 	"sync"
 )
@@ -27,12 +28,31 @@ func grow(dst []byte, n, limit int) ([]byte, error) {
 	return slices.Grow(dst, n), nil
 }
 
-// double makes room for more bytes, at least twice as many as dst has room for now, but not beyond limit. ErrTooLarge when dst is
-// there already.
-func double(dst []byte, limit int) ([]byte, error) {
-	if cap(dst) >= limit {
-		return dst, ErrTooLarge
+// readLimited appends what r gives until its end, ErrTooLarge when dst would be longer than limit then.
+func readLimited[R io.Reader](dst []byte, r R, limit int) ([]byte, error) {
+	for {
+		if len(dst) == limit {
+			one := getBuffer() // exactly limit bytes are fine
+			n, err := io.ReadFull(r, (*one)[:1])
+			putBuffer(one)
+			if n == 0 && err == io.EOF {
+				return dst, nil
+			}
+			if n == 0 && err != nil {
+				return dst, err
+			}
+			return dst, ErrTooLarge
+		}
+		if len(dst) == cap(dst) {
+			dst = slices.Grow(dst, min(max(cap(dst), 4096), limit-len(dst)))
+		}
+		n, err := r.Read(dst[len(dst):min(cap(dst), limit)])
+		dst = dst[:len(dst)+n]
+		if err == io.EOF {
+			return dst, nil
+		}
+		if err != nil {
+			return dst, err
+		}
 	}
-	want := min(max(2*cap(dst), 4096), limit)
-	return slices.Grow(dst, want-len(dst)), nil
 }
