@@ -24,6 +24,7 @@ type committer struct {
 	chain  uint32   // of the last block submitted
 	landed []*block // durable, to be told
 	failed error    // the first failure
+	broken bool     // the durable prefix has ended: a block was told that it failed
 
 	super struct {
 		page  []byte
@@ -179,7 +180,7 @@ func (c *committer) collect() {
 
 // advance moves the durable position over the completed prefix. It is the only place that does.
 func (c *committer) advance() {
-	for c.first < c.end {
+	for c.first < c.end && !c.broken {
 		f := &c.flight[c.first%flights]
 		if !f.done || f.err != nil {
 			break
@@ -232,6 +233,7 @@ func (c *committer) deliver() {
 	// What is before the failed block in log order has been told above. Memory in flight stays with the kernel until it completes.
 	for c.first < c.end && c.flight[c.first%flights].done {
 		f := &c.flight[c.first%flights]
+		c.broken = true
 		c.tell(f.b, c.reason())
 		*f = flight{}
 		c.first++
