@@ -1,0 +1,5 @@
+//go:build race
+
+package kproto
+
+const raceEnabled = true
