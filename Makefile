@@ -1,0 +1,93 @@
+# RingMQ. `make` lists the targets.
+
+GO    ?= go
+CACHE ?= $(HOME)/.cache/ringmq
+RUN   ?= .run
+export RINGMQ_CACHE := $(CACHE)
+
+# giouring reaches into the runtime by linkname, which the linker refuses by default. This is the one place that knows.
+LDFLAGS := -checklinkname=0
+BUILD   := -trimpath -ldflags=$(LDFLAGS)
+# Assertions are on in every test.
+TEST    := -ldflags=$(LDFLAGS) -tags=invariants
+
+MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
+MINIO         := $(CACHE)/bin/minio
+export RINGMQ_MINIO ?= $(MINIO)
+export GO MINIO_VERSION
+
+# What `make test PKG=./wal/...` and friends work on.
+PKG         ?= ./...
+TESTTIMEOUT ?= 15m
+FUZZTIME    ?= 5s
+SOAK_ROUNDS ?= 30
+ARGS        ?=
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## bin/ringmq and the names that users of Kafka and AutoMQ type
+	$(GO) build $(BUILD) -o bin/ringmq ./tools/ringmq
+	@ln -sf ringmq bin/kafka-server-start.sh
+	@ln -sf ringmq bin/automq-kafka-admin.sh
+
+.PHONY: run
+run: build ## build, and run one node that needs nothing else; data in .run/ (ARGS="--override k=v" for more)
+	@mkdir -p $(RUN)
+	exec bin/ringmq server start --override log.dirs=$(abspath $(RUN))/node $(ARGS)
+
+.PHONY: run-minio
+run-minio: build minio ## the same, with a MinIO beside it; data in .run/
+	@exec tools/scripts/run-minio.sh $(abspath $(RUN)) $(ARGS)
+
+.PHONY: minio
+minio: ## build the pinned MinIO into the cache, once
+	@tools/scripts/need-minio.sh $(MINIO)
+
+.PHONY: kcat
+kcat: ## install kcat when it is missing
+	@tools/scripts/need-package.sh kcat kcat
+
+.PHONY: java
+java: ## fetch Kafka's Java tools into the cache, once
+	@tools/scripts/need-java.sh
+
+.PHONY: test
+test: build vet minio kcat java ## all tests with assertions, installing what they need
+	$(GO) test $(TEST) -timeout=$(TESTTIMEOUT) $(PKG)
+
+.PHONY: test-short
+test-short: ## the tests that take seconds and need only Go
+	$(GO) test $(TEST) -short -timeout=5m $(PKG)
+
+.PHONY: race
+race: minio ## the short tests under the race detector
+	$(GO) test $(TEST) -race -short -timeout=20m $(PKG)
+
+.PHONY: vet
+vet:
+	$(GO) vet $(PKG)
+
+.PHONY: lint
+lint: vet ## go vet and the project's own rules: imports, formatting, package comments
+	$(GO) test -count=1 ./tools/lint
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (5s)
+	@tools/scripts/fuzz.sh $(FUZZTIME) $(PKG) -- $(TEST)
+
+.PHONY: soak
+soak: build minio ## crash and load tests for SOAK_ROUNDS (30) rounds
+	RINGMQ_SOAK=$(SOAK_ROUNDS) $(GO) test $(TEST) -count=1 -timeout=6h -v -run=Soak $(PKG)
+
+.PHONY: bench
+bench: ## micro benchmarks; PKG= and BENCH= choose, output is benchstat's
+	$(GO) test $(TEST) -run='^$$' -bench='$(or $(BENCH),.)' -benchmem -timeout=1h $(PKG)
+
+.PHONY: clean
+clean: ## remove bin/ and .run/; the cache stays
+	rm -rf bin $(RUN)
