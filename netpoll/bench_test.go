@@ -54,18 +54,48 @@ var senders = []sender{
 // BenchmarkRoundTrip is the time of one request of 1 KB and its small response, by transport, by who sends and by the number
 // of connections, each with one request in flight. Client and server are two processes.
 func BenchmarkRoundTrip(b *testing.B) {
-	for _, transport := range []string{"loop", "goroutine"} {
+	for _, transport := range []string{"loops=1", "loops=2", "goroutine"} {
 		for _, snd := range senders {
 			for _, conns := range []int{1, 16, 256} {
 				b.Run(fmt.Sprintf("%s/%s/conns=%d", transport, snd.name, conns), func(b *testing.B) {
 					frame, stop := snd.start()
 					h := handlerFuncs{frame: frame}
+					loops := 2
+					switch transport {
+					case "loops=1":
+						loops = 1
+					case "goroutine":
+						h.opened = func(c *Conn) { c.Execute(c.MoveToGoroutine) }
+					}
+					s := serve(b, h, func(o *Options) { o.Loops = loops })
+					defer stop()
+					benchRoundTrips(b, s, conns, 1024)
+				})
+			}
+		}
+	}
+}
+
+// BenchmarkIngest is the throughput of frames of one size over 4 connections with 5 requests in flight each.
+func BenchmarkIngest(b *testing.B) {
+	for _, transport := range []string{"loop", "goroutine"} {
+		for _, size := range []int{16 << 10, 100 << 10, 1 << 20, 8 << 20} {
+			for _, buffer := range []int{64 << 10, 256 << 10, 1 << 20} {
+				b.Run(fmt.Sprintf("%s/frame=%dKiB/buffer=%dKiB", transport, size>>10, buffer>>10), func(b *testing.B) {
+					h := handlerFuncs{frame: func(c *Conn, frame []byte) Verdict { return echo(c, frame[:64]) }}
 					if transport == "goroutine" {
 						h.opened = func(c *Conn) { c.Execute(c.MoveToGoroutine) }
 					}
-					s := serve(b, h, nil)
-					defer stop()
-					benchRoundTrips(b, s, conns, 1024)
+					s := serve(b, h, func(o *Options) { o.ReadBufferBytes = buffer })
+					b.SetBytes(int64(size))
+					cpu := processCPU(b)
+					b.ResetTimer()
+					if out, err := peerCommand("stream %s %d %d %d", s.Addr("T"), 4, b.N, size).Output(); err != nil {
+						b.Fatal(err, out)
+					}
+					b.StopTimer()
+					used := processCPU(b) - cpu
+					b.ReportMetric(used.Seconds()*float64(1<<30)/float64(b.N)/float64(size), "server-cpu-s/GiB")
 				})
 			}
 		}

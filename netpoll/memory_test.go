@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -20,6 +22,7 @@ import (
 // residentBytes is the memory of this process as the kernel sees it.
 func residentBytes(t testing.TB) int64 {
 	t.Helper()
+	runtime.GC() // pools give up their contents in two steps
 	debug.FreeOSMemory()
 	b, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
@@ -259,4 +262,37 @@ func TestSlowReadersTogether(t *testing.T) {
 	checkServed(t, dial(t, s), 1000)
 	tail.Wait()
 	t.Logf("%+v", s.Stats())
+}
+
+// TestTinyFrameFlood: peers that send frames of one byte as fast as they can do not keep their loop from others.
+func TestTinyFrameFlood(t *testing.T) {
+	s := serve(t, handlerFuncs{frame: echo}, func(o *Options) { o.Loops = 1 })
+	burst := bytes.Repeat(frameOf([]byte{'t'}), 10000)
+	stop := make(chan struct{})
+	var flood sync.WaitGroup
+	for range 4 {
+		c := dial(t, s)
+		flood.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := c.Write(burst); err != nil {
+					return // the server has closed
+				}
+			}
+		})
+		flood.Go(func() {
+			io.Copy(io.Discard, c.r)
+		})
+	}
+	honest := dial(t, s)
+	for range 50 {
+		checkServed(t, honest, 1000)
+	}
+	close(stop)
+	s.Close()
+	flood.Wait()
 }

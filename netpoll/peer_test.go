@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -38,15 +39,21 @@ func peerCommand(format string, args ...any) *exec.Cmd {
 
 func peer(args string) error {
 	var (
-		mode, addr     string
+		addr           string
 		conns, n, size int
 	)
-	switch mode, rest, _ := strings.Cut(args, " "); mode {
+	mode, rest, _ := strings.Cut(args, " ")
+	switch mode {
 	case "trips":
 		if _, err := fmt.Sscan(rest, &addr, &conns, &n, &size); err != nil {
 			return err
 		}
 		return roundTrips(addr, conns, n, size)
+	case "stream":
+		if _, err := fmt.Sscan(rest, &addr, &conns, &n, &size); err != nil {
+			return err
+		}
+		return stream(addr, conns, n, size)
 	case "hold":
 		if _, err := fmt.Sscan(rest, &addr, &conns); err != nil {
 			return err
@@ -54,6 +61,43 @@ func peer(args string) error {
 		return holdOpen(addr, conns)
 	}
 	return fmt.Errorf("unknown mode %q", mode)
+}
+
+// stream sends n frames over connections that have up to five unanswered each, and reads answers of 64 bytes.
+func stream(addr string, conns, n, size int) error {
+	req := frameOf(make([]byte, size))
+	errs := make([]error, conns)
+	var left atomic.Int64
+	left.Store(int64(n))
+	var wg sync.WaitGroup
+	for i := range conns {
+		wg.Go(func() {
+			nc, err := net.Dial("tcp", addr)
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			defer nc.Close()
+			window := make(chan bool, 5)
+			go func() {
+				defer close(window)
+				for left.Add(-1) >= 0 {
+					window <- true
+					if _, err := nc.Write(req); err != nil {
+						return
+					}
+				}
+			}()
+			resp := make([]byte, 4+64)
+			for range window {
+				if _, errs[i] = io.ReadFull(nc, resp); errs[i] != nil {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // holdOpen opens connections, prints "open", and when a line comes on standard input does a round trip on each and

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -24,6 +25,7 @@ func TestChurn(t *testing.T) {
 		opened, closed, answered atomic.Int64
 		refs                     counter
 		late                     sync.WaitGroup
+		logs                     logLines
 	)
 	h := handlerFuncs{
 		opened: func(c *Conn) {
@@ -77,6 +79,8 @@ func TestChurn(t *testing.T) {
 		return Next
 	}
 	s := serve(t, h, func(o *Options) {
+		o.Logger = slog.New(slog.NewTextHandler(&logs, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		o.Loops = 2
 		o.InboundBytes = 256 << 10
 		o.OutboundBytes = 4 << 20
 		o.IdleTimeout = 2 * time.Second
@@ -109,6 +113,9 @@ func TestChurn(t *testing.T) {
 	}
 	if !refs.zero() || s.Stats().OutstandingSends != 0 {
 		t.Errorf("%d of %d references released; %+v", refs.released.Load(), refs.taken.Load(), s.Stats())
+	}
+	if lines := logs.with("gnet:"); len(lines) > 0 {
+		t.Errorf("gnet complains: %q", lines)
 	}
 	t.Logf("%d connections, %d answers; %+v", opened.Load(), answered.Load(), s.Stats())
 }
