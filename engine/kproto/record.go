@@ -53,17 +53,18 @@ func (r *Record) AppendHeaders(dst []Header) []Header {
 	return dst
 }
 
-// varint32 reads a zigzag varint of at most 32 bits at b[i:]. next is -1 when there is none there, and when i is.
+// varint32 reads a zigzag varint of at most 32 bits at b[i:]. next is -1 when there is none there, and when i is. One and two bytes,
+// values from -8192 to 8191, are nearly all that occurs.
 func varint32(b []byte, i int) (v int32, next int) {
-	if uint(i) < uint(len(b)) && b[i] < 0x80 {
-		return unzigzag32(uint32(b[i])), i + 1
-	}
-	return varint32Slow(b, i)
-}
-
-func varint32Slow(b []byte, i int) (int32, int) {
 	if uint(i) >= uint(len(b)) {
 		return 0, -1
+	}
+	c := uint32(b[i])
+	if c < 0x80 {
+		return unzigzag32(c), i + 1
+	}
+	if i+1 < len(b) && b[i+1] < 0x80 {
+		return unzigzag32(c&0x7f | uint32(b[i+1])<<7), i + 2
 	}
 	u, n := uvarint32(b[i:])
 	if n <= 0 {
@@ -74,15 +75,15 @@ func varint32Slow(b []byte, i int) (int32, int) {
 
 // varint64 is varint32 for 64 bits.
 func varint64(b []byte, i int) (v int64, next int) {
-	if uint(i) < uint(len(b)) && b[i] < 0x80 {
-		return unzigzag64(uint64(b[i])), i + 1
-	}
-	return varint64Slow(b, i)
-}
-
-func varint64Slow(b []byte, i int) (int64, int) {
 	if uint(i) >= uint(len(b)) {
 		return 0, -1
+	}
+	c := uint64(b[i])
+	if c < 0x80 {
+		return unzigzag64(c), i + 1
+	}
+	if i+1 < len(b) && b[i+1] < 0x80 {
+		return unzigzag64(c&0x7f | uint64(b[i+1])<<7), i + 2
 	}
 	u, n := uvarint64(b[i:])
 	if n <= 0 {
