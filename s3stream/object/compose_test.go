@@ -13,7 +13,7 @@ import (
 
 // TestCompose merges random objects of random sizes around the limits of parts and compares with the records that went in.
 func TestCompose(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(16) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		b := s3test.NewFaults(objstore.NewMemory("test"), seed)
 		opt := Options{BlockBytes: 64 << 10, PartBytes: 5<<20 + rng.IntN(4<<20), Parallel: 1 + rng.IntN(4)}

@@ -272,7 +272,7 @@ func (d *Dir) fail(op, key string, err error) error {
 		sentinel = ErrAccessDenied
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
 		sentinel = ErrNoSpace
-	case errors.Is(err, syscall.ENOTDIR) && op != "put" && op != "complete upload":
+	case errors.Is(err, syscall.ENOTDIR) && (op == "get" || op == "head" || op == "list" || op == "copy part"):
 		sentinel = ErrNotFound // a part of the key is an object
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENAMETOOLONG), errors.Is(err, syscall.ENOTEMPTY):
 		sentinel = ErrInvalid

@@ -296,7 +296,8 @@ func (s *S3) CompleteUpload(ctx context.Context, key, uploadID string, parts []P
 		size += p.Size
 	}
 	attempts := 0
-	err := s.do(ctx, "complete upload", key, 0, func(ctx context.Context) error {
+	// Some stores put the object together only now: the timeout grows with its size.
+	err := s.do(ctx, "complete upload", key, size, func(ctx context.Context) error {
 		attempts++
 		_, err := s.core.CompleteMultipartUpload(ctx, s.name, key, uploadID, list, minio.PutObjectOptions{})
 		return err
