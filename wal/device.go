@@ -162,7 +162,11 @@ func (d *fileDevice) Flush() error {
 
 func (d *fileDevice) Size() int64 { return d.size }
 
-func (d *fileDevice) Close() error { return unix.Close(d.fd) }
+// Close ends the use. REQUIRES: no write is in flight.
+func (d *fileDevice) Close() error {
+	_ = unix.Flock(d.fd, unix.LOCK_UN) // at once, whoever else still refers to the open file
+	return unix.Close(d.fd)
+}
 
 // syncDir makes a rename or a creation in dir durable.
 func syncDir(dir string) error {

@@ -349,6 +349,11 @@ func (r *Ring) Close() {
 			r.Next()
 		}
 	}
+	if r.fixed {
+		// The kernel takes the ring apart in the background. The target's lock and claim end with the last reference to the file, so
+		// drop this one now.
+		_ = r.register(giouring.UnregisterFiles, nil, 0)
+	}
 	r.ring.QueueExit()
 	if r.wakeFD >= 0 {
 		unix.Close(r.wakeFD)
