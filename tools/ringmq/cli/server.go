@@ -154,7 +154,7 @@ func (p Program) daemon(args []string) error {
 // automqAdmin answers for the seed system's admin tool.
 func (p Program) automqAdmin(ctx context.Context, args []string) error {
 	root := &cobra.Command{Use: "automq-kafka-admin.sh", Short: "Prepare the configuration of a cluster", Args: noCommand, RunE: showHelp}
-	root.AddCommand(p.startCommands(), p.propertyFiles())
+	root.AddCommand(p.s3URL(), p.startCommands(), p.propertyFiles())
 	if len(args) == 1 && strings.TrimSpace(args[0]) == "" {
 		args = nil
 	}
