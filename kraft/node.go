@@ -2,113 +2,340 @@ package kraft
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ringmq/ringmq/kraft/image"
+	"github.com/ringmq/ringmq/kraft/internal/raftlog"
+	"github.com/ringmq/ringmq/kraft/internal/snapfile"
+	"github.com/ringmq/ringmq/netpoll"
 )
 
-// Node is one member of the cluster's metadata quorum, as voter or as observer.
+// Node is one member of the cluster's metadata quorum, as voter or as observer. Its methods may be called from any goroutine.
 type Node struct {
-	opts Options
+	opts    Options
+	logger  *slog.Logger
+	dirLock *os.File
+	client  *client
+	applier *applier
+
+	// Voters only.
+	log       *raftlog.Log
+	core      *core
+	ctl       *controller
+	peers     *peers
+	server    *netpoll.Server
+	observers observers
+
+	hint     atomic.Int32 // observers: the node believed to lead, -1 if unknown
+	broker   brokerSide
+	snapshot snapshotter
+
+	ctx      context.Context // ends when the node stops
+	cancel   context.CancelFunc
+	stopping chan struct{} // closed when the node begins to stop
+	stopOnce sync.Once
+	err      error         // the failure, set before stopping is closed
+	done     chan struct{} // closed when everything has ended
+	wg       sync.WaitGroup
 }
 
-// QuorumInfo is the state of the quorum as this node sees it.
-type QuorumInfo struct {
-	LeaderID    int32 // -1 if unknown
-	Term        int64
-	CommitIndex int64
-	Applied     int64 // offset of Image
-	Active      bool  // this node is the active controller
-	Voters      []ReplicaInfo
-	Observers   []ReplicaInfo // known to the leader only
-}
-
-// ReplicaInfo is one follower of the log.
-type ReplicaInfo struct {
-	ID        int32
-	Match     int64 // last offset known to be on its disk (observers: in its image); -1 if unknown
-	LastFetch int64 // ms since the epoch of the last sign of life; -1 if unknown
-	Snapshot  bool  // it is being sent a snapshot
-}
-
-// Commit makes objects part of streams, atomically: all or nothing.
-type Commit struct {
-	Node      int32
-	NodeEpoch int64
-	// Extends: New continues the streams at Stream.End (an upload). Otherwise New replaces Compacted, with the same offsets.
-	Extends   bool
-	New       []NewObject
-	Compacted []ObjectID
-}
-
-// Start recovers the node from its directory and joins the quorum.
+// Start recovers the node from its directory and joins the quorum. It does not wait for a leader.
 func Start(o Options) (*Node, error) {
 	o = o.withDefaults()
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	return &Node{opts: o}, nil
+	lock, err := claimDir(o)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{opts: o, logger: o.Logger, dirLock: lock, client: newClient(), stopping: make(chan struct{}), done: make(chan struct{})}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.hint.Store(-1)
+	n.broker = brokerSide{endpoints: o.Endpoints, epoch: -1, beat: make(chan struct{}, 1)}
+	if o.Roles.Controller {
+		err = n.startVoter()
+	} else {
+		err = n.startObserver()
+	}
+	if err != nil {
+		n.cancel()
+		lock.Close()
+		return nil, err
+	}
+	if o.Roles.Broker {
+		n.wg.Go(n.heartbeats)
+	}
+	return n, nil
+}
+
+func (n *Node) startObserver() error {
+	if err := removeSnapshots(snapfile.Dir(n.opts.Dir)); err != nil {
+		return err
+	}
+	n.applier = newApplier(nil, image.New())
+	n.wg.Go(n.observe)
+	return nil
+}
+
+func (n *Node) startVoter() error {
+	start := time.Now()
+	o := n.opts
+	voters := make([]uint64, 0, len(o.Voters))
+	for id := range o.Voters {
+		voters = append(voters, raftID(id))
+	}
+	log, rec, err := raftlog.Open(raftlog.Options{
+		Dir: o.Dir, ClusterID: o.ClusterID, Identity: identity(o), Voters: voters, SegmentBytes: o.SegmentBytes, Logger: o.Logger,
+	})
+	if err != nil {
+		return fmt.Errorf("kraft: %w", err)
+	}
+	n.log = log
+	if rec.Repaired {
+		n.logger.Warn("kraft: the torn tail of the raft log was cut", "dir", o.Dir)
+	}
+	if n.core, err = newCore(o, log, rec.Image.Offset(), n.fail); err != nil {
+		return errors.Join(err, log.Close())
+	}
+	n.peers = newPeers(o)
+	n.core.peers = n.peers
+	n.ctl = newController(o, n.core)
+	n.snapshot.last = rec.Image.Offset()
+	if n.server, err = n.listen(); err != nil {
+		return errors.Join(fmt.Errorf("kraft: CONTROLLER listener: %w", err), log.Close())
+	}
+	n.applier = newApplier(n.ctl, rec.Image)
+	n.logger.Info("kraft: voter started", "node", o.NodeID, "dir", o.Dir, "listen", n.Addr(), "snapshot", rec.Image.Offset(), "entries", rec.Entries,
+		"committed", rec.HardState.GetCommit(), "duration", time.Since(start))
+	n.peers.run(n.core)
+	n.core.wg.Go(n.applyLoop)
+	n.core.run(o.Tick, len(voters) == 1, o.TrailingBytes)
+	n.wg.Go(n.housekeeping)
+	return nil
+}
+
+// applyLoop carries out what raft has committed.
+func (n *Node) applyLoop() {
+	var items []applyItem
+	var ok bool
+	var term int64 // of which this node is the leader, and not active yet
+	for {
+		if items, ok = n.core.applies.take(items); !ok {
+			return
+		}
+		for _, it := range items {
+			switch {
+			case it.role != nil:
+				term = 0
+				n.ctl.deactivate()
+				if it.role.leader {
+					term = it.role.term
+				}
+			case it.install != nil:
+				n.applier.install(it.install)
+				n.snapshot.last, n.snapshot.bytes = it.install.Offset(), 0
+			default:
+				ents, err := entriesOf(it.msg.GetEntries())
+				if err == nil {
+					err = n.applier.apply(ents)
+				}
+				if err != nil {
+					n.fail(err)
+					return
+				}
+				for _, e := range ents {
+					n.snapshot.bytes += int64(len(e.data))
+				}
+				n.core.respond(it.msg)
+				n.maybeSnapshot()
+			}
+			// The first entry of its term in the image means that everything before it is there too.
+			if img := n.Image(); term > 0 && img.Term() == term {
+				n.ctl.activate(term, img)
+				term = 0
+			}
+		}
+	}
+}
+
+// housekeeping runs the controller's timers.
+func (n *Node) housekeeping() {
+	ticker := time.NewTicker(max(n.opts.Tick, n.opts.BrokerSession/16))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			n.ctl.housekeeping()
+		case <-n.stopping:
+			return
+		}
+	}
+}
+
+// snapshotter decides when to take a snapshot. Its fields belong to the apply loop, except running.
+type snapshotter struct {
+	last    int64 // offset of the newest snapshot
+	bytes   int64 // of entries since
+	size    atomic.Int64
+	running atomic.Bool
+}
+
+// maybeSnapshot begins a snapshot when enough log has come since the last one. The image is immutable, so it is written aside.
+func (n *Node) maybeSnapshot() {
+	s := &n.snapshot
+	img := n.Image()
+	if img.Offset()-s.last < n.opts.SnapshotEntries && s.bytes < max(n.opts.SnapshotBytes, s.size.Load()) {
+		return
+	}
+	if !s.running.CompareAndSwap(false, true) {
+		return
+	}
+	s.last, s.bytes = img.Offset(), 0
+	n.wg.Go(func() {
+		defer s.running.Store(false)
+		start := time.Now()
+		size, err := n.log.Snapshots().Save(n.opts.ClusterID, img)
+		if err != nil {
+			// The log has everything; the next attempt comes after as much log again.
+			n.logger.Error("kraft: snapshot failed", "offset", img.Offset(), "error", err)
+			return
+		}
+		s.size.Store(size)
+		id := snapfile.ID{Index: img.Offset(), Term: img.Term()}
+		n.core.appends.push(appendItem{compact: &id})
+		n.logger.Info("kraft: snapshot taken", "offset", img.Offset(), "bytes", size, "duration", time.Since(start))
+	})
 }
 
 // Controller returns the way to change metadata: the local controller when it is active, the active one elsewhere otherwise.
 // When Do returns nil, Image of this node shows the change.
-func (n *Node) Controller() Controller { panic("kraft: not started") }
+func (n *Node) Controller() Controller { return router{n} }
 
 // Image is the newest image: never nil, immutable.
-func (n *Node) Image() *Image { return nil }
+func (n *Node) Image() *Image { return n.applier.image.Load() }
 
-// Subscribe calls fn with the current image (prev is the empty image, delta.Full) and then for every change, in order, on one goroutine
-// of the node's. A slow fn delays other subscribers, and then gets several changes merged into one call. cancel ends the subscription; when it returns, fn is not running (unless cancel is called from fn).
-func (n *Node) Subscribe(fn func(prev, next *Image, delta *Delta)) (cancel func()) { return nil }
+// Subscribe calls fn with the current image (prev is the empty image, delta.Full), and then for every change, in order, on one goroutine of the
+// node's. A slow fn delays other subscribers, and then gets several changes merged into one call; it never delays the quorum. Images that differ only
+// in what no delta tells (streams extended, objects prepared) are skipped. After cancel has returned, fn is not called again; a call that has begun may still run. fn must not call Stop.
+func (n *Node) Subscribe(fn func(prev, next *Image, delta *Delta)) (cancel func()) {
+	return n.applier.subs.add(fn)
+}
 
 // WaitApplied returns when Image().Offset() >= offset.
-func (n *Node) WaitApplied(ctx context.Context, offset int64) error { return nil }
-
-// SetEndpoints replaces Options.Endpoints; to be called before RegisterBroker (when listeners bind to free ports).
-func (n *Node) SetEndpoints(e []BrokerEndpoint) {}
-
-// RegisterBroker registers this node as a broker, which raises the leader epoch of every partition that it leads, and starts its
-// heartbeats. Unless Options.StartFenced, it returns when the broker is unfenced. The broker epoch is the node epoch of the WAL.
-func (n *Node) RegisterBroker(ctx context.Context) (brokerEpoch int64, err error) { return 0, nil }
-
-// Unfence lets the broker lead new partitions, and returns when its image shows that; needed with Options.StartFenced only.
-func (n *Node) Unfence(ctx context.Context) error { return nil }
-
-// BrokerEpoch is the result of RegisterBroker, -1 before.
-func (n *Node) BrokerEpoch() int64 { return -1 }
-
-// PrepareObjects reserves count object ids first, first+1, …; to be committed within an hour.
-func (n *Node) PrepareObjects(ctx context.Context, count int) (first ObjectID, err error) {
-	return 0, nil
+func (n *Node) WaitApplied(ctx context.Context, offset int64) error {
+	return n.WaitImage(ctx, func(img *Image) bool { return img.Offset() >= offset })
 }
 
-// CommitObjects makes objects part of streams. Ranges of streams that have been deleted meanwhile are accepted and dead; an object
-// without a live range is destroyed at once. Committing the same objects again succeeds and changes nothing.
-func (n *Node) CommitObjects(ctx context.Context, c Commit) error { return nil }
-
-// OpenStream makes this node the owner of the stream; epoch is the leader epoch of its partition.
-func (n *Node) OpenStream(ctx context.Context, id StreamID, epoch int64) (Stream, error) {
-	return Stream{}, nil
+// WaitImage returns when ok says yes to the current image. ok is called for every image that is the newest at some time, and must be quick.
+func (n *Node) WaitImage(ctx context.Context, ok func(*Image) bool) error {
+	return n.applier.wait(ctx, n.stopping, ok)
 }
-
-// CloseStream says that nothing of the stream remains in this node's WAL.
-func (n *Node) CloseStream(ctx context.Context, id StreamID, epoch int64) error { return nil }
-
-// TrimStream moves the start of the stream up to start.
-func (n *Node) TrimStream(ctx context.Context, id StreamID, epoch, start int64) error { return nil }
-
-// DeletedObjects forgets destroyed objects that are gone from the bucket.
-func (n *Node) DeletedObjects(ctx context.Context, ids []ObjectID) error { return nil }
-
-// Quorum is the state of the quorum as this node sees it.
-func (n *Node) Quorum() QuorumInfo { return QuorumInfo{} }
 
 // Addr is the address of the CONTROLLER listener, nil without the controller role.
-func (n *Node) Addr() *net.TCPAddr { return nil }
+func (n *Node) Addr() *net.TCPAddr {
+	if n.server == nil {
+		return nil
+	}
+	return n.server.Addr(n.opts.Listen.Name)
+}
 
 // Done is closed when the node has stopped, by Stop or by a failure.
-func (n *Node) Done() <-chan struct{} { return nil }
+func (n *Node) Done() <-chan struct{} { return n.done }
 
-// Err is the failure that stopped the node, nil while it runs and after Stop.
-func (n *Node) Err() error { return nil }
+// Err is the failure that stopped the node; nil while it runs and after Stop. It may be set a moment before Done is closed.
+func (n *Node) Err() error {
+	select {
+	case <-n.stopping:
+		return n.err
+	default:
+		return nil
+	}
+}
 
-// Stop leaves the quorum and closes the log. Waiting requests get ErrClosed.
-func (n *Node) Stop(ctx context.Context) error { return nil }
+// Stop leaves the quorum and closes the log. Waiting requests get ErrClosed or ErrTimeout. A registered broker is fenced, and a leader hands its
+// leadership over first, as far as ctx allows.
+func (n *Node) Stop(ctx context.Context) error {
+	select {
+	case <-n.stopping:
+	default:
+		n.leave(ctx)
+		n.resign(ctx)
+	}
+	n.stop(nil)
+	select {
+	case <-n.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("kraft: stop: %w", context.Cause(ctx))
+	}
+}
+
+// resign hands the leadership over, if there is somebody to take it.
+func (n *Node) resign(ctx context.Context) {
+	if n.core == nil || !n.core.transfer() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, electionTicks*n.opts.Tick)
+	defer cancel()
+	ticker := time.NewTicker(n.opts.Tick / 8)
+	defer ticker.Stop()
+	for n.core.status.Load().isLeader {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		case <-n.stopping:
+			return
+		}
+	}
+}
+
+// fail stops the node because of an error, which waits for nobody.
+func (n *Node) fail(err error) { n.stop(err) }
+
+func (n *Node) stop(err error) {
+	n.stopOnce.Do(func() {
+		n.err = err
+		if err != nil {
+			n.logger.Error("kraft: node stops", "node", n.opts.NodeID, "error", err)
+		}
+		close(n.stopping)
+		n.cancel()
+		go func() {
+			n.shutdown()
+			close(n.done)
+			if err != nil && n.opts.OnFailure != nil {
+				n.opts.OnFailure(err)
+			}
+		}()
+	})
+}
+
+func (n *Node) shutdown() {
+	n.client.close()
+	if n.core != nil {
+		n.core.close()
+		n.ctl.deactivate()
+		n.peers.close()
+		if err := n.server.Close(); err != nil {
+			n.logger.Warn("kraft: CONTROLLER listener", "error", err)
+		}
+	}
+	n.wg.Wait()
+	n.applier.subs.close()
+	if n.log != nil {
+		if err := n.log.Close(); err != nil {
+			n.logger.Error("kraft: raft log", "error", err)
+		}
+	}
+	n.dirLock.Close()
+	n.logger.Info("kraft: stopped", "node", n.opts.NodeID, "offset", n.Image().Offset())
+}

@@ -25,6 +25,15 @@ func (i *Image) MetadataVersion() int16 { return i.version }
 // NextProducerID is the first producer id not yet given to any broker.
 func (i *Image) NextProducerID() int64 { return i.nextProducerID }
 
+// NextStreamID is the first stream id that has not been given out.
+func (i *Image) NextStreamID() record.StreamID { return i.nextStream }
+
+// NextObjectID is the first object id that has not been given out.
+func (i *Image) NextObjectID() record.ObjectID { return i.nextObject }
+
+// NextBrokerEpoch is larger than every broker epoch.
+func (i *Image) NextBrokerEpoch() int64 { return i.nextBrokerEpoch }
+
 // Topic finds a topic by name, nil if there is none.
 func (i *Image) Topic(name string) *Topic {
 	t, _ := i.topics.Get(name)
@@ -262,17 +271,18 @@ func (i *Image) DestroyedObjects(dst []record.ObjectID, before time.Time, limit 
 	return dst
 }
 
-// PreparedObjects appends to dst the objects that were prepared before the given time and are still not committed, in
-// the order of ids, at most limit.
+// PreparedObjects appends to dst objects that were prepared before the given time and are still not committed, at most limit: in the order of
+// ids, up to the first one that is younger.
 func (i *Image) PreparedObjects(dst []record.ObjectID, before time.Time, limit int) []record.ObjectID {
 	if limit <= 0 {
 		return dst
 	}
 	n, bound := len(dst)+limit, before.UnixMilli()
 	i.prepared.Scan(func(id record.ObjectID, _ struct{}) bool {
-		if o, ok := i.objects.Get(id); ok && o.when < bound {
-			dst = append(dst, id)
+		if o, ok := i.objects.Get(id); !ok || o.when >= bound {
+			return false
 		}
+		dst = append(dst, id)
 		return len(dst) < n
 	})
 	return dst

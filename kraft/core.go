@@ -1,0 +1,413 @@
+package kraft
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
+
+	"github.com/ringmq/ringmq/kraft/internal/raftlog"
+	"github.com/ringmq/ringmq/kraft/internal/snapfile"
+)
+
+// core runs raft for one voter on three goroutines:
+//
+//	proposals, messages, ticks ──► loop (owns raft.RawNode, never blocks on disk)
+//	                                │ MsgStorageAppend            │ MsgStorageApply
+//	                                ▼                             ▼
+//	                     append loop (owns raftlog.Log,    apply loop (owns the image)
+//	                     one fdatasync for all that waits)
+//	                                └────────── responses ────────┘──► loop, peers
+//
+// A message to a local thread is never dropped; a message of a peer may be.
+type core struct {
+	id     uint64
+	rn     *raft.RawNode // owned by loop
+	log    *raftlog.Log  // owned by appendLoop, except its Storage
+	peers  *peers
+	logger *slog.Logger
+	fail   func(error)
+
+	appends *queue[appendItem]
+	applies *queue[applyItem]
+	status  atomic.Pointer[raftStatus]
+	writes  atomic.Int64 // of the log, each at most one fdatasync
+
+	mail struct {
+		sync.Mutex
+		local  []*pb.Message // responses of the storage threads; never dropped
+		remote []*pb.Message // of peers; at most maxRemote
+		props  []*proposal
+		calls  []func()
+		wake   chan struct{} // capacity 1
+	}
+
+	received struct {
+		sync.Mutex
+		images   map[snapfile.ID]*Image // snapshots received from a leader, until they are installed
+		fetching bool
+	}
+	snapshots struct { // when each follower was last seen fetching a snapshot
+		sync.Mutex
+		active map[uint64]time.Time
+	}
+
+	stop chan struct{}
+	wg   sync.WaitGroup
+}
+
+// maxRemote bounds the messages of peers that wait for the loop. Raft repeats what is dropped.
+const maxRemote = 4096
+
+// raftStatus is what others may know of raft's state.
+type raftStatus struct {
+	leader    uint64 // raft id, 0 if unknown
+	term      int64
+	commit    int64
+	isLeader  bool
+	followers []ReplicaInfo // leader only; refreshed every tick
+}
+
+// proposal is a batch for the log. It is appended only while this node leads in term.
+type proposal struct {
+	term  int64
+	data  []byte
+	reply chan error // capacity 1
+}
+
+var (
+	errNotLeader = errors.New("kraft: not the leader of that term")
+	errBusy      = errors.New("kraft: too much is waiting for the quorum")
+)
+
+type appendItem struct {
+	msg     *pb.Message // MsgStorageAppend, or
+	compact *snapfile.ID
+}
+
+type applyItem struct {
+	msg     *pb.Message // MsgStorageApply, or
+	install *Image      // a snapshot, or
+	role    *roleChange
+}
+
+type roleChange struct {
+	term   int64
+	leader bool
+}
+
+func raftID(node int32) uint64 { return uint64(node) + 1 }
+
+func nodeID(raftID uint64) int32 { return int32(raftID) - 1 }
+
+const (
+	electionTicks  = 10
+	heartbeatTicks = 2
+
+	// maxBatchBytes bounds one proposal.
+	maxBatchBytes = 32 << 20
+)
+
+func newCore(o Options, log *raftlog.Log, applied int64, fail func(error)) (*core, error) {
+	c := &core{
+		id: raftID(o.NodeID), log: log, logger: o.Logger, fail: fail,
+		appends: newQueue[appendItem](), applies: newQueue[applyItem](), stop: make(chan struct{}),
+	}
+	c.mail.wake = make(chan struct{}, 1)
+	c.received.images = make(map[snapfile.ID]*Image)
+	c.snapshots.active = make(map[uint64]time.Time)
+	c.status.Store(&raftStatus{})
+	rn, err := raft.NewRawNode(&raft.Config{
+		ID: c.id, ElectionTick: electionTicks, HeartbeatTick: heartbeatTicks,
+		Storage: log.Storage(), Applied: uint64(applied), AsyncStorageWrites: true,
+		MaxSizePerMsg: 1 << 20, MaxCommittedSizePerReady: 16 << 20, MaxUncommittedEntriesSize: 128 << 20,
+		MaxInflightMsgs: 256, MaxInflightBytes: 16 << 20,
+		CheckQuorum: true, PreVote: true, ReadOnlyOption: raft.ReadOnlySafe,
+		// A proposal was validated against the state of this node's term; in another leader's log it could be wrong.
+		DisableProposalForwarding: true,
+		Logger:                    raftLogger{o.Logger},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("kraft: raft: %w", err)
+	}
+	c.rn = rn
+	return c, nil
+}
+
+// run starts the loop and the append loop. The apply loop belongs to the Node.
+func (c *core) run(tick time.Duration, single bool, trailing int64) {
+	c.wg.Add(2)
+	go func() {
+		defer c.wg.Done()
+		c.loop(tick, single)
+	}()
+	go func() {
+		defer c.wg.Done()
+		c.appendLoop(trailing)
+	}()
+}
+
+func (c *core) loop(tick time.Duration, single bool) {
+	if single {
+		// Nobody else could win: there is no reason to wait for a timeout.
+		if err := c.rn.Campaign(); err != nil {
+			c.fail(fmt.Errorf("kraft: campaign: %w", err))
+			return
+		}
+	}
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	var role roleChange
+	for {
+		for c.rn.HasReady() {
+			c.ready(&role)
+		}
+		select {
+		case <-c.stop:
+			return
+		case <-ticker.C:
+			c.rn.Tick()
+			c.publishStatus(role, true)
+			c.giveUpSnapshots(tick)
+		case <-c.mail.wake:
+			c.deliver()
+		}
+	}
+}
+
+// ready hands out the work of one Ready.
+func (c *core) ready(role *roleChange) {
+	rd := c.rn.Ready()
+	st := c.rn.BasicStatus()
+	if now := (roleChange{term: int64(st.GetTerm()), leader: st.RaftState == raft.StateLeader}); now != *role {
+		if now.leader || role.leader {
+			c.applies.push(applyItem{role: &now})
+		}
+		*role = now
+	}
+	c.publishStatus(*role, false)
+	for _, m := range rd.Messages {
+		switch m.GetTo() {
+		case raft.LocalAppendThread:
+			c.appends.push(appendItem{msg: m})
+		case raft.LocalApplyThread:
+			c.applies.push(applyItem{msg: m})
+		default:
+			c.send(m)
+		}
+	}
+}
+
+func (c *core) send(m *pb.Message) {
+	if m.GetType() == pb.MsgSnap {
+		c.snapshotSeen(m.GetTo())
+	}
+	c.peers.send(m)
+}
+
+func (c *core) publishStatus(role roleChange, withFollowers bool) {
+	st := c.rn.BasicStatus()
+	next := &raftStatus{leader: st.Lead, term: role.term, commit: int64(st.GetCommit()), isLeader: role.leader}
+	old := c.status.Load()
+	if role.leader {
+		next.followers = old.followers
+		if withFollowers || len(old.followers) == 0 {
+			next.followers = c.followers()
+		}
+	}
+	if st.Lead != old.leader {
+		if st.Lead == 0 {
+			c.logger.Info("kraft: no leader", "term", st.GetTerm())
+		} else {
+			c.logger.Info("kraft: leader", "leader", nodeID(st.Lead), "term", st.GetTerm())
+		}
+	}
+	c.status.Store(next)
+}
+
+func (c *core) followers() []ReplicaInfo {
+	var infos []ReplicaInfo
+	now := time.Now().UnixMilli()
+	c.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+		info := ReplicaInfo{ID: nodeID(id), Match: int64(pr.Match), LastFetch: -1, Snapshot: pr.State == tracker.StateSnapshot}
+		if id == c.id || pr.RecentActive {
+			info.LastFetch = now
+		}
+		infos = append(infos, info)
+	})
+	slices.SortFunc(infos, func(a, b ReplicaInfo) int { return int(a.ID - b.ID) })
+	return infos
+}
+
+// deliver steps everything that waits in the mailbox.
+func (c *core) deliver() {
+	c.mail.Lock()
+	local, remote, props, calls := c.mail.local, c.mail.remote, c.mail.props, c.mail.calls
+	c.mail.local, c.mail.remote, c.mail.props, c.mail.calls = nil, nil, nil, nil
+	c.mail.Unlock()
+	for _, m := range local {
+		c.step(m)
+	}
+	for _, m := range remote {
+		c.step(m)
+	}
+	for _, p := range props {
+		p.reply <- c.propose(p)
+	}
+	for _, fn := range calls {
+		fn()
+	}
+}
+
+func (c *core) step(m *pb.Message) {
+	// The errors say that a message is of no use any more (an unknown peer, a proposal without a leader); raft has no other reaction to them.
+	if err := c.rn.Step(m); err != nil {
+		c.logger.Debug("kraft: raft message dropped", "type", m.GetType(), "from", nodeID(m.GetFrom()), "error", err)
+	}
+}
+
+func (c *core) propose(p *proposal) error {
+	st := c.rn.BasicStatus()
+	if st.RaftState != raft.StateLeader || int64(st.GetTerm()) != p.term {
+		return errNotLeader
+	}
+	switch err := c.rn.Propose(p.data); {
+	case errors.Is(err, raft.ErrProposalDropped):
+		return errBusy // or a leadership transfer is under way
+	default:
+		return err
+	}
+}
+
+func (c *core) ring() {
+	select {
+	case c.mail.wake <- struct{}{}:
+	default:
+	}
+}
+
+// submit has the loop append a proposal, and returns whether it did. The outcome of an appended one shows in the apply loop.
+func (c *core) submit(term int64, data []byte) error {
+	p := &proposal{term: term, data: data, reply: make(chan error, 1)}
+	c.mail.Lock()
+	c.mail.props = append(c.mail.props, p)
+	c.mail.Unlock()
+	c.ring()
+	select {
+	case err := <-p.reply:
+		return err
+	case <-c.stop:
+		return ErrClosed
+	}
+}
+
+// call runs fn on the loop.
+func (c *core) call(fn func()) {
+	c.mail.Lock()
+	c.mail.calls = append(c.mail.calls, fn)
+	c.mail.Unlock()
+	c.ring()
+}
+
+func (c *core) fromLocal(m *pb.Message) {
+	c.mail.Lock()
+	c.mail.local = append(c.mail.local, m)
+	c.mail.Unlock()
+	c.ring()
+}
+
+// fromPeer takes a message of another voter. It may drop it.
+func (c *core) fromPeer(m *pb.Message) {
+	if m.GetTo() != c.id || raft.IsLocalMsg(m.GetType()) {
+		return
+	}
+	c.mail.Lock()
+	if len(c.mail.remote) < maxRemote {
+		c.mail.remote = append(c.mail.remote, m)
+	}
+	c.mail.Unlock()
+	c.ring()
+}
+
+// respond delivers the responses of a storage message to whom they are for.
+func (c *core) respond(m *pb.Message) {
+	for _, r := range m.GetResponses() {
+		if r.GetTo() == c.id {
+			c.fromLocal(r)
+		} else {
+			c.send(r)
+		}
+	}
+}
+
+// transfer hands the leadership to the follower that is furthest, and reports whether there is one.
+func (c *core) transfer() bool {
+	st := c.status.Load()
+	best := ReplicaInfo{ID: -1, Match: -1}
+	for _, f := range st.followers {
+		if f.ID != nodeID(c.id) && f.LastFetch >= 0 && f.Match > best.Match {
+			best = f
+		}
+	}
+	if !st.isLeader || best.ID < 0 {
+		return false
+	}
+	c.call(func() { c.rn.TransferLeader(raftID(best.ID)) })
+	return true
+}
+
+// close stops the loops and waits for them.
+func (c *core) close() {
+	close(c.stop)
+	c.appends.close()
+	c.applies.close()
+	c.wg.Wait()
+}
+
+// snapshotSeen notes that a snapshot is on its way to a follower. Observers are nothing that raft knows.
+func (c *core) snapshotSeen(follower uint64) {
+	if c.peers.to[follower] == nil {
+		return
+	}
+	c.snapshots.Lock()
+	c.snapshots.active[follower] = time.Now()
+	c.snapshots.Unlock()
+}
+
+// giveUpSnapshots tells raft about followers that stopped fetching their snapshot, so that it probes them again. Without it the leader
+// would wait for ever for a follower that never got the announcement.
+func (c *core) giveUpSnapshots(tick time.Duration) {
+	c.snapshots.Lock()
+	defer c.snapshots.Unlock()
+	for id, at := range c.snapshots.active {
+		if time.Since(at) > 2*electionTicks*tick {
+			delete(c.snapshots.active, id)
+			c.rn.ReportSnapshot(id, raft.SnapshotFailure)
+		}
+	}
+}
+
+// raftLogger sends raft's own lines to slog; they are for people who know raft.
+type raftLogger struct{ l *slog.Logger }
+
+func (r raftLogger) Debug(v ...any)                 {}
+func (r raftLogger) Debugf(format string, v ...any) {}
+func (r raftLogger) Info(v ...any)                  { r.l.Debug("raft: " + fmt.Sprint(v...)) }
+func (r raftLogger) Infof(format string, v ...any)  { r.l.Debug("raft: " + fmt.Sprintf(format, v...)) }
+func (r raftLogger) Warning(v ...any)               { r.l.Debug("raft: " + fmt.Sprint(v...)) }
+func (r raftLogger) Warningf(format string, v ...any) {
+	r.l.Debug("raft: " + fmt.Sprintf(format, v...))
+}
+func (r raftLogger) Error(v ...any)                 { r.l.Warn("raft: " + fmt.Sprint(v...)) }
+func (r raftLogger) Errorf(format string, v ...any) { r.l.Warn("raft: " + fmt.Sprintf(format, v...)) }
+func (r raftLogger) Fatal(v ...any)                 { panic("raft: " + fmt.Sprint(v...)) }
+func (r raftLogger) Fatalf(format string, v ...any) { panic("raft: " + fmt.Sprintf(format, v...)) }
+func (r raftLogger) Panic(v ...any)                 { panic("raft: " + fmt.Sprint(v...)) }
+func (r raftLogger) Panicf(format string, v ...any) { panic("raft: " + fmt.Sprintf(format, v...)) }
