@@ -56,7 +56,9 @@ type Bucket interface {
 	CompleteUpload(ctx context.Context, key, uploadID string, parts []Part) error
 	// AbortUpload forgets an upload and frees its parts. An upload that does not exist is no error.
 	AbortUpload(ctx context.Context, key, uploadID string) error
-	// ListUploads calls fn for each unfinished upload of a key with the prefix, until fn returns an error, which it returns.
+	// ListUploads calls fn for each unfinished upload of a key with the prefix, in no certain order, until fn returns an error, which it returns.
+	// With a whole key as prefix it finds all uploads of that key. With a shorter one it may miss some that began before the store
+	// was started last (MinIO), so it is not a proof that there are none.
 	ListUploads(ctx context.Context, prefix string, fn func(Upload) error) error
 }
 

@@ -324,23 +324,41 @@ func (s *S3) AbortUpload(ctx context.Context, key, uploadID string) error {
 	return err
 }
 
-// ListUploads implements Bucket. MinIO takes the prefix for the whole key of an object, except the empty prefix, which lists all
-// uploads; so the prefix is applied here.
+// ListUploads implements Bucket. MinIO takes a prefix for the whole key of an object and then looks at its disks; for the empty prefix
+// it lists what it remembers since its start, of all keys. So both are asked, and the prefix is applied here. What MinIO has forgotten it deletes
+// by itself after a day (its setting api stale_uploads_expiry).
 func (s *S3) ListUploads(ctx context.Context, prefix string, fn func(Upload) error) error {
+	if s.declared { // AWS knows what a prefix is
+		return s.listUploads(ctx, prefix, fn)
+	}
+	seen := make(map[string]bool)
+	for _, ask := range slices.Compact([]string{prefix, ""}) {
+		err := s.listUploads(ctx, ask, func(u Upload) error {
+			if !strings.HasPrefix(u.Key, prefix) || seen[u.ID] {
+				return nil
+			}
+			seen[u.ID] = true
+			return fn(u)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *S3) listUploads(ctx context.Context, prefix string, fn func(Upload) error) error {
 	var keyMarker, idMarker string
 	for {
 		var page minio.ListMultipartUploadsResult
 		err := s.do(ctx, "list uploads", prefix, 0, func(ctx context.Context) (err error) {
-			page, err = s.core.ListMultipartUploads(ctx, s.name, "", keyMarker, idMarker, "", 1000)
+			page, err = s.core.ListMultipartUploads(ctx, s.name, prefix, keyMarker, idMarker, "", 1000)
 			return err
 		})
 		if err != nil {
 			return err
 		}
 		for _, u := range page.Uploads {
-			if !strings.HasPrefix(u.Key, prefix) {
-				continue
-			}
 			if err := fn(Upload{Key: u.Key, ID: u.UploadID, Initiated: u.Initiated}); err != nil {
 				return err
 			}

@@ -24,6 +24,7 @@ type MinIO struct {
 	Endpoint  string // "http://127.0.0.1:port"
 	AccessKey string
 	SecretKey string
+	path, dir string // of the program and of the data
 	cmd       *exec.Cmd
 	exited    chan struct{} // closed when the process has ended
 	log       syncBuffer
@@ -59,10 +60,12 @@ func StartMinIO(t testing.TB) *MinIO {
 	m := &MinIO{AccessKey: "ringmqtest", SecretKey: "ringmqtest-secret"}
 	// Another process may take the port between our finding it and MinIO's binding it: then MinIO ends and we try another.
 	for try := 0; ; try++ {
-		err := m.start(path, t.TempDir())
+		m.path, m.dir = path, t.TempDir()
+		err := m.start()
 		if err == nil {
 			break
 		}
+		m.Endpoint = ""
 		if try == 4 {
 			t.Fatalf("MinIO (%s) did not start: %v\n%s", path, err, m.log.String())
 		}
@@ -71,15 +74,18 @@ func StartMinIO(t testing.TB) *MinIO {
 	return m
 }
 
-func (m *MinIO) start(path, dir string) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
+// start starts the server, on a free port when it has none yet.
+func (m *MinIO) start() error {
+	if m.Endpoint == "" {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		m.Endpoint = "http://" + l.Addr().String()
+		l.Close()
 	}
-	addr := l.Addr().String()
-	l.Close()
-	m.Endpoint = "http://" + addr
-	m.cmd = exec.Command(path, "server", "--quiet", "--address", addr, "--console-address", "127.0.0.1:0", dir)
+	addr := m.Endpoint[len("http://"):]
+	m.cmd = exec.Command(m.path, "server", "--quiet", "--address", addr, "--console-address", "127.0.0.1:0", m.dir)
 	m.cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+m.AccessKey, "MINIO_ROOT_PASSWORD="+m.SecretKey, "MINIO_BROWSER=off", "MINIO_UPDATE=off", "CI=true")
 	m.cmd.Stdout, m.cmd.Stderr = &m.log, &m.log
 	if err := m.cmd.Start(); err != nil {
@@ -123,6 +129,14 @@ func (m *MinIO) ready() bool {
 	}
 	resp.Body.Close()
 	return resp.StatusCode == http.StatusOK
+}
+
+// Restart starts the server again after Stop, at the same endpoint and with the same data.
+func (m *MinIO) Restart(t testing.TB) {
+	t.Helper()
+	if err := m.start(); err != nil {
+		t.Fatalf("MinIO did not start again at %s: %v\n%s", m.Endpoint, err, m.log.String())
+	}
 }
 
 // Config returns how to open a bucket of the server.
