@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"hash/crc32"
 	"log/slog"
@@ -34,10 +35,14 @@ type world struct {
 	space   chan struct{} // capacity 1: OnSpace was called
 
 	walOptions func(*wal.Options)
+	wrapLog    func(*wal.Log) s3stream.Log
 	options    func(*s3stream.Options)
 }
 
-const testTimeout = 30 * time.Second
+var (
+	testTimeout = 30 * time.Second
+	verbose     = flag.Bool("logs", false, "show the storage's log lines")
+)
 
 func newWorld(t testing.TB, diskBytes int64) *world {
 	w := &world{t: t, cluster: streamtest.NewCluster(), bucket: s3test.NewFaults(objstore.NewMemory("test"), 1), disk: waltest.New(diskBytes), node: 1}
@@ -55,7 +60,11 @@ func (w *world) start() error {
 		default:
 		}
 	}
-	logger := slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelError + 1}))
+	level := slog.LevelError + 1
+	if *verbose {
+		level = slog.LevelDebug
+	}
+	logger := slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: level}))
 	wo := wal.Options{Device: w.disk, ClusterID: "c", NodeID: w.node, NodeEpoch: w.epoch, MemoryBytes: 8 << 20, QueueDepth: 4, BlockBytes: 64 << 10,
 		Logger: logger, OnSpace: onSpace}
 	if w.walOptions != nil {
@@ -68,6 +77,9 @@ func (w *world) start() error {
 	o := s3stream.Options{WAL: l, Bucket: w.bucket, Metadata: w.cluster.Node(w.node, w.epoch), NodeID: w.node, NodeEpoch: w.epoch, ClusterID: "c",
 		Logger: logger, OnSpace: onSpace, RetryMin: time.Millisecond, RetryMax: 20 * time.Millisecond,
 		UploadInterval: -1, CompactInterval: -1, StreamCompactInterval: -1, SweepInterval: -1, OrphanInterval: -1}
+	if w.wrapLog != nil {
+		o.WAL = w.wrapLog(l)
+	}
 	if w.options != nil {
 		w.options(&o)
 	}
@@ -87,6 +99,32 @@ func (w *world) mustStart() *world {
 		}
 	})
 	return w
+}
+
+// tightLog is a Log that shows a smaller memory budget than it has, so that little data makes the storage short of it, and refuses appends at random.
+type tightLog struct {
+	*wal.Log
+	budget int64
+	refuse float64 // probability of ErrNoMemory
+
+	mu  sync.Mutex
+	rng *rand.Rand
+}
+
+func (l *tightLog) Stats() wal.Stats {
+	st := l.Log.Stats()
+	st.MemoryBudget = l.budget
+	return st
+}
+
+func (l *tightLog) Append(c wal.Completion, header, payload []byte) (wal.Entry, error) {
+	l.mu.Lock()
+	no := l.rng.Float64() < l.refuse
+	l.mu.Unlock()
+	if no {
+		return wal.Entry{}, wal.ErrNoMemory
+	}
+	return l.Log.Append(c, header, payload)
 }
 
 // crash kills the process: nothing more of it reaches the metadata or the disk. What was acknowledged to nobody may or may not survive.

@@ -151,21 +151,27 @@ func (s *Storage) relieve() {
 // evict takes the records of a committed segment below floor out of memory and index.
 func (s *Storage) evict(g *segment, floor wal.Position, idle []*tail) []*tail {
 	for _, p := range g.mu.parts {
-		t := p.tail
-		t.mu.Lock()
-		had := len(p.pages) > 0
-		f := p.evict(floor, &s.pages)
-		g.device.Add(-f.device)
-		if had && len(p.pages) == 0 {
-			f.index += partBytes
-			t.removePart(p)
-			if len(t.mu.parts) == 0 && t.mu.stream == nil {
-				idle = append(idle, t)
-			}
-		}
-		t.mu.Unlock()
-		s.account(f)
+		idle = s.evictPart(p, floor, idle)
 	}
+	return idle
+}
+
+// evictPart is evict for one part. It appends the tail to idle when nothing is left of it and nobody has it open.
+func (s *Storage) evictPart(p *part, floor wal.Position, idle []*tail) []*tail {
+	t := p.tail
+	t.mu.Lock()
+	had := len(p.pages) > 0
+	f := p.evict(floor, &s.pages)
+	if had && len(p.pages) == 0 {
+		f.index += partBytes
+		t.removePart(p)
+		if len(t.mu.parts) == 0 && t.mu.stream == nil {
+			idle = append(idle, t)
+		}
+	}
+	t.mu.Unlock()
+	p.seg.device.Add(-f.device)
+	s.account(f)
 	return idle
 }
 

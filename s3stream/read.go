@@ -48,7 +48,7 @@ func (st *Stream) Read(dst []Slice, from, limit int64, maxBytes int, atLeastOne 
 				maxBytes -= int(e.size)
 			}
 		}
-		if i++; i == len(t.mu.parts) {
+		if i++; i == len(t.mu.parts) || t.mu.parts[i].start != p.end {
 			return dst, nil
 		}
 		pi, ei = 0, 0

@@ -230,7 +230,7 @@ type tail struct {
 
 	mu struct {
 		sync.Mutex
-		parts  []*part // in offset order, contiguous, none empty, none void
+		parts  []*part // in offset order, none empty, none void; gaps between them are in objects
 		end    int64   // behind the last record; -1 while not known
 		epoch  int64   // of the newest record, -1 when there is none
 		stream *Stream // the newest Stream, also when it is fenced or closed but not uploaded; nil: not opened

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ringmq/ringmq/s3stream/objstore"
+	"github.com/ringmq/ringmq/wal"
 )
 
 // upload brings sealed segments into the object store, one after the other, in WAL order. It retries for ever: while the store is away the WAL
@@ -131,9 +132,35 @@ func (s *Storage) finishSegment(g *segment) {
 	s.segments.Unlock()
 	s.pendingSegments.Add(-1)
 	s.cached.pending.Add(-g.bytes.Load())
+	s.leaveDevice(g)
 	s.trim()
 	s.progress.wake()
 	s.kick(s.wakeKeeper)
+}
+
+// leaveDevice takes out of the index of a committed segment what is only on the device, where it is about to be trimmed: objects have it now.
+func (s *Storage) leaveDevice(g *segment) {
+	if g.device.Load() == 0 {
+		return
+	}
+	s.relieving.Lock()
+	defer s.relieving.Unlock()
+	var idle []*tail
+	for _, p := range g.mu.parts {
+		p.tail.mu.Lock()
+		last := wal.Position(-1)
+		p.each(p.start, func(e *entry) bool {
+			if e.mem == nil {
+				last = e.block
+			}
+			return true
+		})
+		p.tail.mu.Unlock()
+		if last >= 0 {
+			idle = s.evictPart(p, last+1, idle)
+		}
+	}
+	s.forget(idle)
 }
 
 // trim tells the WAL what is not needed any more: everything before the oldest pending segment. After a crash before the trim is durable, recovery

@@ -100,19 +100,36 @@ func (s *Storage) writeCheckpoint(ctx context.Context, w *object.Writer, it *upl
 // awaitDurable waits until the WAL has everything that the objects hold or speak of: a checkpoint must never be ahead of what a crash leaves.
 func (s *Storage) awaitDurable(ctx context.Context, items []*uploadItem) error {
 	for _, it := range items {
-		st, want := it.stream, max(it.end, it.checkpoint)
-		if st == nil {
+		if it.stream == nil {
 			continue // recovered, so durable
 		}
+		durable := false
 		err := s.progress.wait(ctx, func() bool {
-			return st.confirmed.Load() >= want || st.failed.Load() || s.failure.Load() != nil
+			durable = it.durable()
+			return durable || it.stream.failed.Load() || s.failure.Load() != nil
 		})
 		if err != nil {
 			return err
 		}
-		if st.confirmed.Load() < want {
+		if !durable {
 			return s.failedError()
 		}
 	}
 	return nil
+}
+
+// durable reports whether the records and the checkpoint of the item are; or whether nobody needs to know any more.
+func (it *uploadItem) durable() bool {
+	want := max(it.end, it.checkpoint)
+	if it.stream.confirmed.Load() >= want {
+		return true
+	}
+	t := it.tail
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.mu.dropped || it.part.void {
+		return true // the commit leaves it out
+	}
+	// Opened again meanwhile: the later Stream goes on where the earlier one ended.
+	return t.mu.stream != nil && t.mu.stream.confirmed.Load() >= want
 }
