@@ -158,7 +158,7 @@ func (b *Broker) openStorage(ctx context.Context) (err error) {
 	if b.bucket, err = OpenBucket(ctx, b.cfg.DataBuckets[0], b.log); err != nil {
 		return err
 	}
-	if err := b.bucket.Claim(ctx, b.cfg.ClusterID); err != nil {
+	if _, err := objstore.Claim(ctx, b.bucket, b.cfg.ClusterID, time.Now()); err != nil {
 		return fmt.Errorf("engine: s3.data.buckets: %w", err)
 	}
 	s := b.cfg.S3
@@ -281,7 +281,7 @@ func (b *Broker) Close(ctx context.Context) error {
 	b.background.Wait()
 	b.openers.wait()
 	b.coldReads.wait()
-	closeErr = errors.Join(closeErr, b.server.Close(), b.bucket.Close())
+	closeErr = errors.Join(closeErr, b.server.Close())
 	b.log.Info("broker closed", "uploaded_all", flushErr == nil, "took", time.Since(begun))
 	return closeErr
 }
@@ -303,8 +303,5 @@ func (b *Broker) abandon() {
 		_ = b.storage.Close(context.Background(), false)
 	} else if b.wal != nil {
 		_ = b.wal.Close(false)
-	}
-	if b.bucket != nil {
-		_ = b.bucket.Close()
 	}
 }

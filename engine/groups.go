@@ -71,12 +71,13 @@ func (b *Broker) loadGroups(p *partition.Partition) {
 
 // eachRecord replays a partition from its start to its high watermark.
 func (b *Broker) eachRecord(ctx context.Context, p *partition.Partition, yield func(key, value []byte, timestamp int64) error) error {
+	var it kproto.RecordIter
+	defer it.Close()
 	return p.Scan(ctx, p.LogStart(), p.HighWatermark(), func(batch kproto.Batch) error {
 		if batch.IsControl() {
 			return nil
 		}
-		it, err := kproto.Records(batch)
-		if err != nil {
+		if err := it.Reset(batch); err != nil {
 			return fmt.Errorf("batch at offset %d: %w", batch.BaseOffset(), err)
 		}
 		for it.Next() {

@@ -41,6 +41,8 @@ func (p *Partition) MaxTimestamp(ctx context.Context) (TimedOffset, bool, error)
 // search walks the records of an extent; judge says whether to take one and whether that ends the search.
 func (p *Partition) search(ctx context.Context, extent s3stream.Extent, judge func(t int64, best TimedOffset, found bool) (take, stop bool)) (best TimedOffset, found bool, err error) {
 	start := p.LogStart()
+	var it kproto.RecordIter
+	defer it.Close()
 	err = p.Scan(ctx, max(extent.First, start), min(extent.Next, p.HighWatermark()), func(b kproto.Batch) error {
 		if config.TimestampType(b.TimestampType()) == config.LogAppendTime {
 			if take, stop := judge(b.MaxTimestamp(), best, found); take {
@@ -51,8 +53,7 @@ func (p *Partition) search(ctx context.Context, extent s3stream.Extent, judge fu
 			}
 			return nil
 		}
-		it, err := kproto.Records(b)
-		if err != nil {
+		if err := it.Reset(b); err != nil {
 			return fmt.Errorf("partition: %s-%d: batch at offset %d: %w", p.Topic, p.Index, b.BaseOffset(), err)
 		}
 		for it.Next() {
