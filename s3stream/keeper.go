@@ -35,7 +35,9 @@ func (s *Storage) keep() {
 		if s.due() && s.rotate() {
 			s.kick(s.wakeUploader)
 		}
-		s.relieve()
+		if s.relieve() {
+			s.space()
+		}
 		s.schedule()
 	}
 }
@@ -79,8 +81,9 @@ func (s *Storage) schedule() {
 }
 
 // relieve takes the oldest records out of memory until the log cache fits: uploaded ones leave the index too, others stay in
-// it and are read back from the WAL device when somebody needs them. The segment that is being uploaded is left alone.
-func (s *Storage) relieve() {
+// it and are read back from the WAL device when somebody needs them. The segment that is being uploaded is left alone. It returns whether refused
+// appends may be worth another attempt.
+func (s *Storage) relieve() bool {
 	st := s.log.Stats()
 	target := st.MemoryBudget / keepDen * keepNum
 	short := s.short.Swap(false)
@@ -143,9 +146,7 @@ func (s *Storage) relieve() {
 		}
 	}
 	s.forget(idle)
-	if short || evicted > 0 {
-		s.space()
-	}
+	return short || evicted > 0
 }
 
 // evict takes the records of a committed segment below floor out of memory and index.
