@@ -22,7 +22,7 @@ import (
 type controller struct {
 	opts   Options
 	logger *slog.Logger
-	core   *core
+	log    proposer
 
 	mu struct {
 		sync.Mutex
@@ -36,6 +36,15 @@ type controller struct {
 		sync.Mutex
 		pending []*pending // proposed and not committed, in log order
 	}
+}
+
+// proposer is the log, as the controller needs it; core implements it.
+type proposer interface {
+	// submit has data appended to the log in the given term. nil: the entry is in the log of this node and may get committed. errNotLeader, errBusy:
+	// it is not. Any other error: nobody knows.
+	submit(term int64, data []byte) error
+	// stopped is closed when nothing will be committed any more.
+	stopped() <-chan struct{}
 }
 
 // pending is a proposal on its way through the quorum.
@@ -52,8 +61,8 @@ func (p *pending) finish(err error) {
 	close(p.done)
 }
 
-func newController(o Options, c *core) *controller {
-	return &controller{opts: o, logger: o.Logger, core: c}
+func newController(o Options, log proposer) *controller {
+	return &controller{opts: o, logger: o.Logger, log: log}
 }
 
 // activate begins to serve: everything of earlier terms is in img. Called by the apply loop.
@@ -187,7 +196,7 @@ func (c *controller) propose(t *tx) (*pending, error) {
 	c.queue.Lock()
 	c.queue.pending = append(c.queue.pending, p)
 	c.queue.Unlock()
-	if err := c.core.submit(c.mu.term, data); err != nil {
+	if err := c.log.submit(c.mu.term, data); err != nil {
 		c.queue.Lock()
 		c.queue.pending = c.queue.pending[:len(c.queue.pending)-1]
 		c.queue.Unlock()
@@ -214,7 +223,7 @@ func (c *controller) do(ctx context.Context, req kmsg.Request) (resp kmsg.Respon
 	case <-p.done:
 	case <-ctx.Done():
 		return nil, 0, timeoutOf(ctx)
-	case <-c.core.stop:
+	case <-c.log.stopped():
 		return nil, 0, fmt.Errorf("%w: %w", ErrTimeout, ErrClosed)
 	}
 	if p.err != nil {

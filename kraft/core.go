@@ -308,6 +308,8 @@ func (c *core) submit(term int64, data []byte) error {
 	}
 }
 
+func (c *core) stopped() <-chan struct{} { return c.stop }
+
 // call runs fn on the loop.
 func (c *core) call(fn func()) {
 	c.mail.Lock()

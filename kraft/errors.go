@@ -18,6 +18,8 @@ var (
 	ErrNotClosed = errors.New("kraft: stream is open at another node")
 	// ErrInvalid: the request makes no sense, whatever the state.
 	ErrInvalid = errors.New("kraft: invalid request")
+	// ErrWrongCluster: the other node belongs to another cluster. Final.
+	ErrWrongCluster = errors.New("kraft: wrong cluster")
 	// ErrNotRegistered: RegisterBroker has not succeeded yet.
 	ErrNotRegistered = errors.New("kraft: broker is not registered")
 )
@@ -49,6 +51,7 @@ var codeErrors = map[Code]error{
 	CodeNotController: ErrNotController,
 	CodeTimeout:       ErrTimeout,
 	CodeClosed:        ErrClosed,
+	CodeWrongCluster:  ErrWrongCluster,
 }
 
 // CodeError is the error that a private response carries. It matches the Err… value of its code.

@@ -41,7 +41,7 @@ func (r router) Do(ctx context.Context, req kmsg.Request) (kmsg.Response, error)
 			return resp, nil
 		}
 		nothingDone := errors.Is(err, ErrNotController) || errors.Is(err, errBusy) || errors.Is(err, errUnsent)
-		if errors.Is(err, ErrInvalid) || !nothingDone && !repeatable(req.Key()) {
+		if errors.Is(err, ErrInvalid) || errors.Is(err, ErrWrongCluster) || !nothingDone && !repeatable(req.Key()) {
 			return nil, err
 		}
 		// Wait for a change of the leadership at most so long.
@@ -64,8 +64,8 @@ func (r router) Do(ctx context.Context, req kmsg.Request) (kmsg.Response, error)
 	}
 }
 
-// once tries the controller that is believed to be active. Errors other than ErrNotController, errBusy, errUnsent and ErrInvalid leave
-// the outcome unknown.
+// once tries the controller that is believed to be active. Errors other than ErrNotController, errBusy, errUnsent, ErrInvalid and
+// ErrWrongCluster leave the outcome unknown.
 func (r router) once(ctx context.Context, req kmsg.Request) (kmsg.Response, int64, error) {
 	n := r.n
 	leader := n.leader()
@@ -106,7 +106,7 @@ func (r router) once(ctx context.Context, req kmsg.Request) (kmsg.Response, int6
 		n.hintLeader(out.leader)
 		return nil, 0, fmt.Errorf("%w: node %d", ErrNotController, leader)
 	case CodeWrongCluster:
-		return nil, 0, fmt.Errorf("%w: %s", ErrInvalid, out.message)
+		return nil, 0, &CodeError{Code: out.code, Message: out.message}
 	default:
 		return nil, 0, &CodeError{Code: out.code, Message: out.message}
 	}
