@@ -75,6 +75,12 @@ func (d *fileDevice) tryOpen(flags int) error {
 		unix.Close(fd)
 		return err
 	}
+	// While this waited for the lock, a format may have put another file in place.
+	var here, there unix.Stat_t
+	if unix.Fstat(fd, &here) == nil && unix.Stat(d.path, &there) == nil && (here.Dev != there.Dev || here.Ino != there.Ino) {
+		unix.Close(fd)
+		return unix.EBUSY
+	}
 	d.fd = fd
 	return nil
 }

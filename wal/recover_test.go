@@ -1,0 +1,314 @@
+package wal
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/ringmq/ringmq/wal/waltest"
+)
+
+// history builds a log of n blocks of one record each, every one acknowledged before the next, and returns the image.
+func history(t *testing.T, n int, clean bool) (image []byte, o Options, records []got, blocks []header) {
+	t.Helper()
+	d := waltest.New(1 << 20)
+	o = testOptions(t)
+	o.Path, o.Device, o.Logger = "", d, nil
+	l, _ := recovered(t, o)
+	w := newWaiter()
+	for i := range n {
+		data := record(i, 300+i*900)
+		e, err := l.Append(w, nil, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Mem.Unref()
+		w.wait(i + 1)
+		records = append(records, got{e.Pos, data})
+		h, err := decodeHeader(d.Bytes()[l.super.physical(e.Block):])
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks = append(blocks, h)
+	}
+	if err := l.Close(clean); err != nil {
+		t.Fatal(err)
+	}
+	return d.Bytes(), o, records, blocks
+}
+
+// TestDamage is the table of what can be wrong with an acknowledged block, for each block of a log:
+//
+//	closed cleanly   any block                 corrupt: the superblock knows the end
+//	not cleanly      followed by another one   corrupt: that one was written when this one was known to be durable
+//	not cleanly      the last one              cut: nothing tells it from a write that never ended
+//	either           below the generation      corrupt: the superblock knows where it began
+func TestDamage(t *testing.T) {
+	damages := map[string]func(b []byte, all []byte){
+		"header bit":   func(b, _ []byte) { b[17] ^= 4 },
+		"payload bit":  func(b, _ []byte) { b[blockHeader+9] ^= 1 },
+		"padding bit":  func(b, _ []byte) { b[len(b)-1] ^= 0x80 },
+		"lost":         func(b, _ []byte) { clear(b) },
+		"first sector": func(b, _ []byte) { clear(b[:512]) },
+		"last sector":  func(b, _ []byte) { clear(b[len(b)-512:]); b[len(b)-1] = 9 },
+		"another block in its place": func(b, all []byte) {
+			if bytes.Equal(b[:pageBytes], all[:pageBytes]) {
+				clear(b)
+			} else {
+				copy(b, all[:pageBytes])
+			}
+		},
+	}
+	const n = 8
+	for _, clean := range []bool{false, true} {
+		image, o, records, blocks := history(t, n, clean)
+		for name, damage := range damages {
+			for i, h := range blocks {
+				damaged := bytes.Clone(image)
+				at := ringStart + int64(h.Offset)
+				damage(damaged[at:at+int64(h.Length)], damaged[ringStart:])
+				o.Device = waltest.FromImage(damaged)
+				l := mustOpen(t, o)
+				var all []got
+				err := l.Recover(t.Context(), func(e Entry) error {
+					all = append(all, got{e.Pos, bytes.Clone(e.Data)})
+					return nil
+				})
+				l.Close(false)
+				check(t, all, records[:i])
+				where := fmt.Sprintf("clean %v, block %d of %d, %s", clean, i, n, name)
+				if i < n-1 || clean {
+					var c *CorruptError
+					if !errors.As(err, &c) || c.Pos != h.Offset {
+						t.Errorf("%s: %v", where, err)
+					}
+				} else if err != nil {
+					t.Errorf("%s: %v", where, err)
+				}
+			}
+		}
+		// The same blocks, below a new generation.
+		d := waltest.FromImage(bytes.Clone(image))
+		o.Device = d
+		l, _ := recovered(t, o)
+		l.Close(false)
+		d.Bytes()[ringStart+int64(blocks[n-1].Offset)+70] ^= 1
+		d.Reopen()
+		l = mustOpen(t, o)
+		if err := l.Recover(t.Context(), func(Entry) error { return nil }); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("clean %v: last block of the earlier generation: %v", clean, err)
+		}
+		l.Close(false)
+	}
+}
+
+// TestRandomFlips flips random bits all over a log: what is recovered is always a prefix of what was written.
+func TestRandomFlips(t *testing.T) {
+	image, o, records, blocks := history(t, 12, false)
+	rng := rand.New(rand.NewPCG(9, 9))
+	end := blocks[11].Offset + Position(blocks[11].Length)
+	for range 300 {
+		damaged := bytes.Clone(image)
+		at := ringStart + rng.Int64N(int64(end))
+		damaged[at] ^= 1 << rng.IntN(8)
+		o.Device = waltest.FromImage(damaged)
+		l := mustOpen(t, o)
+		i := 0
+		err := l.Recover(t.Context(), func(e Entry) error {
+			if e.Pos != records[i].pos || !bytes.Equal(e.Data, records[i].data) {
+				return fmt.Errorf("record %d differs", i)
+			}
+			i++
+			return nil
+		})
+		if err == nil && i != 11 || err != nil && !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("byte %d flipped: %d records, %v", at, i, err)
+		}
+		l.Close(false)
+	}
+}
+
+// TestLyingDisk acknowledges writes that it loses, misplaces or changes.
+func TestLyingDisk(t *testing.T) {
+	for name, fate := range map[string]waltest.Fate{
+		"lost":      {Lost: true},
+		"misplaced": {Shift: 64 << 10},
+		"flipped":   {Flip: 8 * 100},
+	} {
+		d := waltest.New(1 << 20)
+		d.OnWrite = func(n int, _ []byte, _ int64) waltest.Fate {
+			if n == superWrites+3 {
+				return fate
+			}
+			return waltest.Fate{}
+		}
+		o := testOptions(t)
+		o.Path, o.Device, o.Logger = "", d, nil
+		l, _ := recovered(t, o)
+		w := newWaiter()
+		for i := range 6 {
+			e, err := l.Append(w, nil, make([]byte, 100))
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.Mem.Unref()
+			w.wait(i + 1)
+		}
+		l.Close(false)
+		d.Reopen()
+		l = mustOpen(t, o)
+		n := 0
+		err := l.Recover(t.Context(), func(Entry) error { n++; return nil })
+		if !errors.Is(err, ErrCorrupt) || n != 3 {
+			t.Errorf("%s: %d records, %v", name, n, err)
+		}
+		l.Close(false)
+	}
+}
+
+// TestStaleTail leaves blocks of a dead generation behind the end, and writes new ones up to exactly where they start.
+func TestStaleTail(t *testing.T) {
+	d := waltest.New(1 << 20)
+	o := testOptions(t)
+	o.Path, o.Device, o.Logger, o.QueueDepth, o.BlockBytes = "", d, nil, 8, pageBytes
+	l, _ := recovered(t, o)
+	w := newWaiter()
+	const n = 8
+	for i := range n {
+		e, err := l.Append(w, nil, fmt.Appendf(nil, "dead %d %s", i, make([]byte, 2500)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Mem.Unref()
+	}
+	w.wait(n)
+	l.Close(false)
+	// The crash: block 2 was still on its way and never arrived, 3 to 7 did. None of them had been acknowledged, so their headers know
+	// of nothing durable.
+	var chain uint32
+	for i := range n {
+		b := d.Bytes()[ringStart+i*pageBytes:][:pageBytes]
+		h, err := decodeHeader(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Durable, h.Prev = 0, chain
+		h.encode(b)
+		chain = h.Chain
+		if i == 2 {
+			clear(b)
+		}
+	}
+	for life := range n {
+		d.Reopen()
+		l, all := recovered(t, o)
+		if len(all) != 2+life {
+			t.Fatalf("life %d: %d records, want %d", life, len(all), 2+life)
+		}
+		for i, g := range all[min(2, len(all)):] {
+			if !bytes.HasPrefix(g.data, fmt.Appendf(nil, "alive %d", i)) {
+				t.Fatalf("life %d: record %d is %.10q", life, i, g.data)
+			}
+		}
+		w := newWaiter()
+		e, err := l.Append(w, nil, fmt.Appendf(nil, "alive %d %s", life, make([]byte, 2500)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Mem.Unref()
+		w.wait(1)
+		l.Close(life%2 == 0)
+	}
+}
+
+func TestRecoverStops(t *testing.T) {
+	image, o, records, _ := history(t, 5, false)
+	o.Device = waltest.FromImage(bytes.Clone(image))
+	l := mustOpen(t, o)
+	stop := errors.New("stop")
+	n := 0
+	err := l.Recover(t.Context(), func(Entry) error {
+		if n++; n == 3 {
+			return stop
+		}
+		return nil
+	})
+	if err != stop || n != 3 {
+		t.Errorf("%d records, %v", n, err)
+	}
+	l.Close(true)
+	o.Device = waltest.FromImage(bytes.Clone(image))
+	l = mustOpen(t, o)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := l.Recover(ctx, noEntries); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	l.Close(true)
+	// Neither changed anything.
+	o.Device = waltest.FromImage(image)
+	l, all := recovered(t, o)
+	check(t, all, records)
+	if err := l.Recover(t.Context(), noEntries); err == nil {
+		t.Error("a second Recover")
+	}
+	l.Close(true)
+	if err := l.Recover(t.Context(), noEntries); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+}
+
+func TestInspectAndDump(t *testing.T) {
+	image, _, records, blocks := history(t, 4, false)
+	path := t.TempDir() + "/wal"
+	write := func(image []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, image, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(image)
+	info, err := Inspect(t.Context(), path)
+	end := blocks[3].Offset + Position(blocks[3].Length)
+	if err != nil || info.Blocks != 4 || info.Records != 4 || info.End != end || info.Corrupt != nil || info.Slots[info.Newest].ClusterID != "test-cluster" {
+		t.Fatalf("%+v, %v", info, err)
+	}
+	dump := func() string {
+		t.Helper()
+		var out strings.Builder
+		if err := Dump(t.Context(), &out, path, DumpOptions{Records: true, All: true}); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	expect := func(text string, want ...string) {
+		t.Helper()
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("no %q in\n%s", w, text)
+			}
+		}
+	}
+	expect(dump(), `cluster "test-cluster" node 7`, "chain from 0", fmt.Sprintf("record %d length %d %x", records[2].pos, len(records[2].data), records[2].data[:32]), "4 blocks, 4 records")
+
+	damaged := bytes.Clone(image)
+	damaged[ringStart+int64(blocks[1].Offset)+80] ^= 1
+	write(damaged)
+	if info, err = Inspect(t.Context(), path); err != nil || !errors.Is(info.Corrupt, ErrCorrupt) || info.Blocks != 1 {
+		t.Errorf("%+v, %v", info, err)
+	}
+	expect(dump(), "payload checksum mismatch", "wal: corrupt: position 4096", fmt.Sprintf("block %d length", blocks[3].Offset), "behind the end")
+
+	clear(damaged[:ringStart])
+	write(damaged)
+	expect(dump(), "unknown data")
+	write(make([]byte, 1<<20))
+	expect(dump(), "nothing but zeroes")
+	write(make([]byte, 5000))
+	expect(dump(), "only 4096 bytes")
+}
