@@ -45,12 +45,17 @@ func (c *Conn) move() error {
 	return nil
 }
 
+// turnBytes is after how much work a goroutine lets others have the processor.
+const turnBytes = 1 << 20
+
 // transport is a connection's own goroutine: blocking reads through package net.
 type transport struct {
 	c    *Conn
 	conn *net.TCPConn
 	raw  syscall.RawConn
 	fd   int
+
+	used int // since the processor was last offered to others, in bytes or what frames count for
 
 	// Arguments and results of read, which is bound once so that waiting does not allocate.
 	attempt func(fd uintptr) bool
@@ -91,24 +96,37 @@ func (t *transport) serve() {
 	if !c.opened {
 		c.open()
 	}
-	for {
-		c.turn(nil, nil)
-		for !c.ended() && !c.in.again && (c.shut || !c.stopped()) {
-			if !t.receive() {
-				break
-			}
+	for !c.ended() {
+		t.turn(nil)
+		for !c.ended() && t.mayRead() && t.receive() {
 		}
-		if c.ended() {
-			break
-		}
-		if c.in.again {
-			runtime.Gosched()
-		} else if c.stopped() {
+		if !c.ended() && !c.shut && !c.in.again && c.stopped() {
 			t.sleep()
 		}
 	}
 	c.finish()
 	t.conn.Close()
+}
+
+// turn is a turn of the connection. A peer that keeps its goroutine busy must not keep the processor until the scheduler takes
+// it away after 10 ms: with a few such peers others would wait for several times that.
+func (t *transport) turn(data []byte) {
+	t.c.turn(nil, data)
+	t.spend(t.c.in.turn*(turnBytes/framesPerTurn) + len(data))
+}
+
+func (t *transport) spend(n int) {
+	t.used += n
+	if t.used >= turnBytes {
+		t.used = 0
+		runtime.Gosched()
+	}
+}
+
+// mayRead reports whether bytes are wanted: frames are delivered, and all complete ones are.
+func (t *transport) mayRead() bool {
+	c := t.c
+	return c.shut || !c.stopped() && (c.in.kept() == 0 || c.in.missing(c.srv.opts.MaxFrameBytes) > 0)
 }
 
 // receive reads once and delivers. It reports false when the mailbox wants attention first.
@@ -122,7 +140,7 @@ func (t *transport) receive() bool {
 			if c.shut {
 				data = nil
 			}
-			c.turn(nil, data)
+			t.turn(data)
 		}
 		if t.scratch != nil {
 			c.srv.buffers.put(t.scratch)
@@ -140,12 +158,13 @@ func (t *transport) receive() bool {
 		}
 	}
 	room := in.buf.b[in.hi:]
-	n, err := t.read(room[:min(len(room), max(1, in.missing(c.srv.opts.MaxFrameBytes)))])
+	n, err := t.read(room[:min(len(room), in.missing(c.srv.opts.MaxFrameBytes))])
 	if n > 0 {
 		in.hi += n
 		c.received(n)
+		t.spend(n)
 		if in.missing(c.srv.opts.MaxFrameBytes) == 0 {
-			c.turn(nil, nil)
+			t.turn(nil)
 		}
 	}
 	return t.check(n, err)

@@ -83,14 +83,21 @@ func (c *Conn) loopTurn(data []byte) gnet.Action {
 }
 
 // loop is one gnet event loop as the target of posts.
+//
+// gnet runs its tasks until none is left before it looks at sockets again. A connection that posts itself, because it gave up
+// its turn or has room again, must therefore not become a task from within a task: with a peer that floods the server the
+// loop would not come back to the others before all is delivered. What is posted while Run runs goes round by the relay goroutine.
 type loop struct {
-	s  *Server
-	el gnet.EventLoop
+	s     *Server
+	el    gnet.EventLoop
+	relay chan struct{} // capacity 1: schedule Run
+	done  chan struct{} // the relay has ended
 
 	mu        sync.Mutex
 	queue     []*Conn // posted, not yet looked at
-	spare     []*Conn // the other half of a double buffer; owned by Run
-	scheduled bool    // Run will be called
+	scheduled bool    // Run is running or will be called
+
+	spare []*Conn // the other half of a double buffer; owned by Run
 }
 
 func (s *Server) loopOf(el gnet.EventLoop) *loop {
@@ -98,10 +105,32 @@ func (s *Server) loopOf(el gnet.EventLoop) *loop {
 	defer s.loopsMu.Unlock()
 	l := s.loops[el]
 	if l == nil {
-		l = &loop{s: s, el: el}
+		l = &loop{s: s, el: el, relay: make(chan struct{}, 1), done: make(chan struct{})}
 		s.loops[el] = l
+		go func() {
+			defer close(l.done)
+			for range l.relay {
+				l.schedule()
+			}
+		}()
 	}
 	return l
+}
+
+// stopRelays ends what loopOf started. REQUIRES: the engine has stopped.
+func (s *Server) stopRelays() {
+	s.loopsMu.Lock()
+	defer s.loopsMu.Unlock()
+	for _, l := range s.loops {
+		close(l.relay)
+		<-l.done
+	}
+}
+
+// schedule has gnet call Run.
+func (l *loop) schedule() {
+	// Fails only when the engine has shut down; it closes its connections itself.
+	_ = l.el.Execute(context.Background(), l)
 }
 
 // enqueue makes the loop look at c's mailbox. Any goroutine.
@@ -112,8 +141,7 @@ func (l *loop) enqueue(c *Conn) {
 	l.scheduled = true
 	l.mu.Unlock()
 	if wake {
-		// Fails only when the engine has shut down; it closes its connections itself.
-		_ = l.el.Execute(context.Background(), l)
+		l.schedule()
 	}
 }
 
@@ -122,7 +150,6 @@ func (l *loop) Run(context.Context) error {
 	l.mu.Lock()
 	queue := l.queue
 	l.queue = l.spare[:0]
-	l.scheduled = false
 	l.mu.Unlock()
 	for i, c := range queue {
 		queue[i] = nil
@@ -141,5 +168,12 @@ func (l *loop) Run(context.Context) error {
 		queue = nil
 	}
 	l.spare = queue
+	l.mu.Lock()
+	l.scheduled = len(l.queue) > 0
+	again := l.scheduled
+	l.mu.Unlock()
+	if again {
+		l.relay <- struct{}{} // has room: it was emptied before Run was scheduled
+	}
 	return nil
 }

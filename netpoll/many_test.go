@@ -21,7 +21,7 @@ func TestIdleConnections(t *testing.T) {
 	runtime.ReadMemStats(&heap)
 	heapBefore := heap.HeapAlloc
 	start := time.Now()
-	p := startHolder(t, s, conns)
+	p := startHolder(t, "hold", s, conns)
 	p.expect("open")
 	eventually(t, "all are accepted", func() bool { return s.Stats().Connections == conns })
 	took := time.Since(start)
@@ -52,7 +52,7 @@ func TestOutOfDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The peer process is started with the limit as it is; only this process is short of descriptors, from now on.
-	flood := startHolder(t, s, 300)
+	flood := startHolder(t, "hold", s, 300)
 	fds, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		t.Skip("no /proc: ", err)
@@ -81,12 +81,18 @@ func TestOutOfDescriptors(t *testing.T) {
 
 // TestNoAllocations: a request in one piece and its small response allocate nothing, on either transport and whoever sends.
 func TestNoAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("pools drop things at random under the race detector")
+	}
 	bothTransports(t, func(t *testing.T, opened func(*Conn)) {
 		for _, snd := range senders[:2] {
 			t.Run(snd.name, func(t *testing.T) {
 				frame, stop := snd.start()
 				s := serve(t, handlerFuncs{opened: opened, frame: frame}, nil)
-				defer stop()
+				defer func() {
+					s.Close()
+					stop()
+				}()
 				c := dial(t, s)
 				c.SetDeadline(time.Time{})
 				req := frameOf(make([]byte, 1000))

@@ -2,6 +2,7 @@ package netpoll
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -54,6 +55,11 @@ func peer(args string) error {
 			return err
 		}
 		return stream(addr, conns, n, size)
+	case "flood":
+		if _, err := fmt.Sscan(rest, &addr, &conns); err != nil {
+			return err
+		}
+		return flood(addr, conns)
 	case "hold":
 		if _, err := fmt.Sscan(rest, &addr, &conns); err != nil {
 			return err
@@ -100,6 +106,32 @@ func stream(addr string, conns, n, size int) error {
 	return errors.Join(errs...)
 }
 
+// flood sends frames of one byte over connections as fast as it can, prints "open" when it has begun, and stops at the end of
+// standard input.
+func flood(addr string, conns int) error {
+	burst := bytes.Repeat(frameOf([]byte{'t'}), 10000)
+	for range conns {
+		nc, err := net.Dial("tcp", addr)
+		if err != nil {
+			return err
+		}
+		if _, err := nc.Write(burst); err != nil {
+			return err
+		}
+		go io.Copy(io.Discard, nc)
+		go func() {
+			for {
+				if _, err := nc.Write(burst); err != nil {
+					return // the server has closed
+				}
+			}
+		}()
+	}
+	fmt.Println("open")
+	_, err := io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
 // holdOpen opens connections, prints "open", and when a line comes on standard input does a round trip on each and
 // prints "served"; at the end of standard input it exits.
 func holdOpen(addr string, conns int) error {
@@ -129,16 +161,16 @@ func holdOpen(addr string, conns int) error {
 	return in.Err()
 }
 
-// holder is a peer process in mode hold.
+// holder is a peer process in mode hold or flood.
 type holder struct {
 	t   *testing.T
 	in  io.WriteCloser
 	out *bufio.Reader
 }
 
-func startHolder(t *testing.T, s *Server, conns int) *holder {
+func startHolder(t *testing.T, mode string, s *Server, conns int) *holder {
 	t.Helper()
-	cmd := peerCommand("hold %s %d", s.Addr("T"), conns)
+	cmd := peerCommand("%s %s %d", mode, s.Addr("T"), conns)
 	in, err1 := cmd.StdinPipe()
 	out, err2 := cmd.StdoutPipe()
 	if err := errors.Join(err1, err2, cmd.Start()); err != nil {

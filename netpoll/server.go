@@ -210,6 +210,7 @@ func (s *Server) stop() error {
 		if e := s.engine.Stop(); e != nil {
 			err = fmt.Errorf("netpoll: stop event loops: %w", e)
 		}
+		s.stopRelays()
 		for _, c := range s.snapshot(nil) {
 			c.Close(ErrServerClosed)
 		}
