@@ -312,3 +312,37 @@ func TestInspectAndDump(t *testing.T) {
 	write(make([]byte, 5000))
 	expect(dump(), "only 4096 bytes")
 }
+
+// TestChains has each rule that ties a block to its place broken alone.
+func TestChains(t *testing.T) {
+	s := superblock{UUID: [16]byte{9}, Capacity: 1 << 20, Trim: 64 << 10, GenStart: 128 << 10, Generation: 5}
+	prev := header{Offset: 136 << 10, Length: 8 << 10, Generation: 5, Chain: 77}
+	good := header{LogID: s.logID(), Offset: 144 << 10, Length: 4096, Generation: 5, Prev: 77}
+	older := header{Offset: 92 << 10, Length: 4096, Generation: 3, Chain: 78}
+	for want, c := range map[string]struct {
+		prev   header
+		change func(h *header)
+	}{
+		"":                            {prev, func(*header) {}},
+		"block of log":                {prev, func(h *header) { h.LogID++ }},
+		"block of offset":             {prev, func(h *header) { h.Offset -= 896 << 10 }},
+		"block follows":               {prev, func(h *header) { h.Prev++ }},
+		"generation 4, want 5":        {prev, func(h *header) { h.Generation-- }},
+		"generation 6, want 5":        {prev, func(h *header) { h.Generation++ }},
+		"are left in the ring":        {prev, func(h *header) { h.Length = 800 << 10 }},
+		"runs into":                   {prev, func(h *header) { h.Offset, h.Length = (64+892)<<10, 8<<10 }},
+		"generation 5, want less":     {older, func(h *header) { h.Offset, h.Prev = 96<<10, 78 }},
+		"generation 2 after one of 3": {older, func(h *header) { h.Offset, h.Prev, h.Generation = 96<<10, 78, 2 }},
+	} {
+		h := good
+		c.change(&h)
+		pos := h.Offset
+		if want == "block of offset" {
+			pos = good.Offset
+		}
+		err := (&scanner{s: &s, prev: c.prev}).chains(&h, pos)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("want %q, got %v", want, err)
+		}
+	}
+}
