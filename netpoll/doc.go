@@ -39,14 +39,14 @@
 // reference, for the write poller. A peer that takes nothing is closed after IdleTimeout, or after StallTimeout when all queued
 // responses together are above OutboundBytes.
 //
-// Lock order: outbound.io, outbound.mu, writePoller.mu. mailbox.mu, budget.mu and Server.conns are taken alone, except that
-// budget and mailbox are never held together. Foreign code (Handler, Mem.Unref) is called without locks.
+// Lock order: outbound.io, outbound.mu, writePoller.mu. The other locks (mailbox, budget, loop, connections) are taken alone.
+// Foreign code (Handler, Mem.Unref) is called without locks.
 //
 // # Measured
 //
 // 2 processors of a Xeon virtual machine shared by server and client process, Linux 6.18, Go 1.26, loopback, requests of 1 KB
-// with one in flight per connection; median of three runs, time per request and p99
-// (go test -run xxx -bench RoundTrip -benchtime 50000x -count 3):
+// with one in flight per connection; median of three runs, time per request and p99. Other work ran on the machine: compare
+// rows with each other, not with other machines (go test -run xxx -bench RoundTrip -benchtime 50000x -count 3):
 //
 //	who sends                          1 connection       16 connections     256 connections
 //	the owner, in Frame                 9.9 µs    40 µs    6.3 µs   0.59 ms    6.9 µs   6.2 ms
@@ -57,7 +57,7 @@
 //
 // Hence Send writes on the goroutine that completes the response, and loops are half the processors. Neither path allocates
 // (TestNoAllocations). An idle connection takes 0.9 KB of heap, 1.2 KB resident (TestIdleConnections). Frames
-// of 100 KB and 1 MB go in at 5.9 and 2.4 GB/s, for 0.18 processor seconds per GiB (-bench Ingest). One flush writes at
+// of 100 KB and 1 MB go in at 5.9 and 2.4 GB/s, for 0.18 processor seconds of the server per GiB (-bench Ingest, one run). One flush writes at
 // most 512 KiB on the sender's goroutine, some 100 µs; the write poller goes on from there.
 //
 // # gnet
