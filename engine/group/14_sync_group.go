@@ -71,7 +71,7 @@ func (g *group) storeAssignment(t *turn, req []kmsg.SyncGroupRequestGroupAssignm
 	self := new(struct{ _ byte }) // an address of its own
 	g.storing = self
 	g.store(t, func(m *member) []byte { return assigned[m.id] }, func(t *turn, err error) {
-		if t.s.state != shardActive {
+		if t.s.state != shardActive || g.storing != self {
 			return // the rebalance that began meanwhile has answered all
 		}
 		g.storing = nil

@@ -72,18 +72,23 @@ func (t *turn) stopTimer(tm *timer)                 { t.s.timers.stop(tm) }
 
 // run makes a change: fn runs under the lock; records, replies and log lines leave after it.
 func (s *shard) run(fn func(t *turn)) {
-	s.mu.Lock()
-	t := turn{s: s, now: s.opts.Clock.Now()}
-	fn(&t)
-	s.armLocked(t.now.Sub(s.base))
-	flush := len(s.out.queue) > 0 && !s.out.flushing
-	s.mu.Unlock()
-	if flush {
+	t := turn{s: s}
+	if s.change(&t, fn) {
 		s.flush()
 	}
 	for _, f := range t.after {
 		f()
 	}
+}
+
+// change is the part of a turn under the lock. It reports whether there is something to flush.
+func (s *shard) change(t *turn, fn func(t *turn)) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock() // also when fn panics: one broken request must not block the others
+	t.now = s.opts.Clock.Now()
+	fn(t)
+	s.armLocked(t.now.Sub(s.base))
+	return len(s.out.queue) > 0 && !s.out.flushing
 }
 
 // serve is run for a request: it answers with a code, and without fn, when the shard does not serve.
