@@ -58,7 +58,7 @@ java: ## fetch Kafka's Java tools into the cache, once
 
 .PHONY: test
 test: build vet minio kcat java ## all tests with assertions, installing what they need
-	$(GO) test $(TEST) -timeout=$(TESTTIMEOUT) $(PKG)
+	RINGMQ_BINARY=$(abspath bin/ringmq) $(GO) test $(TEST) -timeout=$(TESTTIMEOUT) $(PKG)
 
 .PHONY: test-short
 test-short: ## the tests that take seconds and need only Go
@@ -81,8 +81,9 @@ fuzz: ## every fuzz target for FUZZTIME (5s)
 	@tools/scripts/fuzz.sh $(FUZZTIME) $(PKG) -- $(TEST)
 
 .PHONY: soak
-soak: build minio ## crash and load tests for SOAK_ROUNDS (30) rounds
-	RINGMQ_SOAK=$(SOAK_ROUNDS) $(GO) test $(TEST) -count=1 -timeout=6h -v -run=Soak $(PKG)
+soak: build minio ## kill -9 under load SOAK_ROUNDS (30) times on a directory, then on MinIO; every acknowledged record must be there
+	$(GO) run -ldflags=$(LDFLAGS) ./bench/crash -binary bin/ringmq -kills $(SOAK_ROUNDS) $(ARGS)
+	$(GO) run -ldflags=$(LDFLAGS) ./bench/crash -binary bin/ringmq -kills $(SOAK_ROUNDS) -minio $(ARGS)
 
 .PHONY: bench
 bench: ## micro benchmarks; PKG= and BENCH= choose, output is benchstat's
