@@ -198,7 +198,10 @@ func (c *controller) propose(t *tx) (*pending, error) {
 	c.queue.Unlock()
 	if err := c.log.submit(c.mu.term, data); err != nil {
 		c.queue.Lock()
-		c.queue.pending = c.queue.pending[:len(c.queue.pending)-1]
+		// When the node stops at this very moment, it may be in the log after all, and even be applied.
+		if n := len(c.queue.pending); n > 0 && c.queue.pending[n-1] == p {
+			c.queue.pending = c.queue.pending[:n-1]
+		}
 		c.queue.Unlock()
 		if errors.Is(err, errNotLeader) {
 			return nil, ErrNotController
