@@ -14,14 +14,16 @@
 // the contract asks for that; the base offset and the leader epoch lie outside the checksum and are set afterwards, in place.
 // Decompression is bounded (see maxDecompressed).
 //
+// Bodies of all other requests go through CheckRequest before kmsg decodes them, because kmsg believes counts.
+//
 // Nothing here blocks, starts goroutines or keeps state beside pools of codecs and buffers. Values are not safe for concurrent
 // use; functions are. The package imports nothing else of this module.
 //
-//	header.go       request and response headers           batch.go     Batch: accessors and setters
-//	apikeys.go      keys, versions, first flexible version  check.go     CheckProduce
-//	errorcode.go    error codes                             record.go    RecordIter: records of a batch
-//	reader.go       bounded reading of primitives           rewrite.go   recompression, new inner offsets
-//	append.go       writing of primitives                   builder.go   BatchBuilder
-//	00_produce*.go  Produce                                 codec*.go    gzip, snappy, lz4, zstd
-//	01_fetch*.go    Fetch
+//	header.go       request and response headers            batch.go    Batch: accessors and setters
+//	apikeys.go      keys, versions, first flexible version  check.go    CheckProduce
+//	errorcode.go    error codes                             record.go   RecordIter: records of a batch
+//	reader.go       bounded reading of primitives           rewrite.go  recompression, new inner offsets
+//	append.go       writing of primitives                   builder.go  BatchBuilder
+//	00_produce*.go  Produce                                 codec*.go   gzip, snappy, lz4 (xxh32.go), zstd, pools
+//	01_fetch*.go    Fetch                                   checkrequest.go, requestschema.go  guard for bodies that go to kmsg
 package kproto
