@@ -1,2 +1,51 @@
-// Package wal is the broker's local write-ahead log on a block device or a file.
+// Package wal is the broker's local write-ahead log: records in, durable on one device, in order.
+//
+//	Append ──► open block ──► sealed ──► commit goroutine ──► io_uring ──► device (O_DIRECT, O_DSYNC)
+//	   │      (caller copies)  (FIFO)     own OS thread                      │
+//	   │                                        ◄────────── completion ──────┘
+//	   └── Entry: the same bytes       Completion.Durable(pos, err), in append order
+//
+// It knows nothing of Kafka or streams. A record is durable when Durable is called with a nil error, not before: then its block and every
+// block before it are on stable storage. The first failed or short write stops the log: everything not durable gets ErrFailed, later
+// calls return it, nothing is retried. FORMAT.md has the layout and the rules of recovery.
+//
+// # Group commit
+//
+// There are no timers. Whenever fewer than Options.QueueDepth writes are in flight, the commit goroutine seals and submits what has been
+// gathered; otherwise records gather in the open block until a write completes or the block is full. An idle log submits at once.
+//
+// # Threads
+//
+// Append, Trim, ReadBlock, Next and Stats are safe from any goroutine; Append, Trim, Next and Stats never block on the device. Open,
+// Recover and Close belong to the owner. Completions, OnSpace and OnFailure run on the commit goroutine. That goroutine is locked to an OS
+// thread which owns the ring and sleeps in io_uring_enter; an appender wakes it through an eventfd, and pays for that system call
+// only when it sleeps. An event loop that waits in epoll is woken from a completion just as directly: no Go scheduling lies between (see
+// BenchmarkEventLoop). A thread that returns from a system call needs a P: give the process GOMAXPROCS = cores + 1, so that a busy
+// scheduler does not make the ring wait.
+//
+// Lock order: scratch, then Log.mu, then pool.mu; the commit goroutine calls back with none of them held. Nothing is read or written
+// under a lock.
+//
+// # Memory
+//
+// Blocks are carved from chunks of 1 MiB outside the Go heap, registered with the ring when they are first written from. An Entry shows the
+// block's own bytes and holds a reference on its chunk; a chunk returns when nothing refers to it. Records that do not fit a block get
+// a mapping of their own. All of it counts against Options.MemoryBytes; beyond it Append returns ErrNoMemory, and OnSpace tells when to
+// come back. Free chunks go back to the kernel when they were not needed for some seconds.
+//
+// # What is assumed of the device
+//
+// A write that returned through O_DSYNC survives power loss. A write that did not return may have stored any of its sectors. Sectors
+// that were not written do not change. Everything read is checksummed, so a device that breaks these rules is found out, except
+// when it loses the very last block before an unclean end: no later block testifies to it.
+//
+// # Files
+//
+//	api.go, options.go        the interface                 log.go          Open, Trim, Stats, Close
+//	append.go, block.go       appenders' side               commit.go       commit goroutine; super.go: trims
+//	backend_uring.go          io_uring; internal/uring      backend_pwrite.go   pool of pwrite calls
+//	recover.go, scan.go       recovery, chain rules         readahead.go, readblock.go   reading
+//	format.go, bitmap.go      encodings; block starts       memory.go       chunks and budget
+//	device.go, create.go      targets, creation             probe.go        what a foreign target holds
+//	inspect.go, bench.go      tools                         waltest/        a disk that crashes
 package wal
