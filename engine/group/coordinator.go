@@ -34,6 +34,7 @@ func (c *Coordinator) PartitionOf(group string) int32 {
 
 // Replay hands every record of a partition of __consumer_offsets to yield, in offset order, and stops with yield's first
 // error. Key and value are borrowed: yield copies what it keeps. A nil value is a tombstone. Control batches are left out.
+// REQUIRES: it sees every record that was appended to the partition before, also by an earlier leader, and is durable.
 type Replay func(yield func(key, value []byte, timestamp int64) error) error
 
 // Load makes this broker the coordinator of a partition after its election with leaderEpoch. It replays the records on the
