@@ -18,7 +18,7 @@ const (
 	kindArray          // of the one field in fields
 	kindStructs        // array of structs
 	kindStruct         // fields in place, and a tag section
-	kindNullableStruct // a byte, negative for null, before that
+	kindNullableStruct // a byte, -1 for null, before that
 	kindTag            // one field, in the tag section of the struct
 )
 
@@ -113,7 +113,7 @@ func checkField(r *reader, f *schemaField, version int16, flexible bool) {
 	case kindStruct:
 		checkStruct(r, f.fields, version, flexible)
 	case kindNullableStruct:
-		if r.int8() >= 0 {
+		if r.int8() != -1 {
 			checkStruct(r, f.fields, version, flexible)
 		}
 	}
