@@ -7,7 +7,7 @@ export RINGMQ_CACHE := $(CACHE)
 
 # giouring reaches into the runtime by linkname, which the linker refuses by default. This is the one place that knows.
 LDFLAGS := -checklinkname=0
-BUILD   := -trimpath -ldflags=$(LDFLAGS)
+BUILD   := -trimpath -buildvcs=auto -ldflags=$(LDFLAGS)
 # Assertions are on in every test.
 TEST    := -ldflags=$(LDFLAGS) -tags=invariants
 
