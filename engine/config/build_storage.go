@@ -90,10 +90,13 @@ func (b *builder) buckets() error {
 		c.OpsBuckets = append(c.OpsBuckets, c.DataBuckets...)
 		b.compute("s3.ops.buckets", c.OpsBuckets[0].String())
 	}
-	for key, list := range map[string][]BucketURI{"s3.data.buckets": c.DataBuckets, "s3.ops.buckets": c.OpsBuckets} {
-		for i := range list {
-			if reason := b.credentials(&list[i]); reason != "" {
-				return b.fail(key, reason, "accessKey and secretKey in the URI, KAFKA_S3_ACCESS_KEY and KAFKA_S3_SECRET_KEY, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+	for _, named := range []struct {
+		key  string
+		list []BucketURI
+	}{{"s3.data.buckets", c.DataBuckets}, {"s3.ops.buckets", c.OpsBuckets}} {
+		for i := range named.list {
+			if reason := b.credentials(&named.list[i]); reason != "" {
+				return b.fail(named.key, reason, "accessKey and secretKey in the URI, KAFKA_S3_ACCESS_KEY and KAFKA_S3_SECRET_KEY, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
 			}
 		}
 	}

@@ -31,7 +31,7 @@ func TestEmbeddedDefault(t *testing.T) {
 	if len(warnings) != 1 || warnings[0].Key != "log.dirs" {
 		t.Errorf("warnings %v", warnings)
 	}
-	if c.S3.WALCacheBytes != 1<<30 || c.S3.BlockCacheBytes != 512<<20 || c.S3.UploadThresholdBytes != 256<<20/3 || c.S3.UploadInterval != time.Minute {
+	if c.S3.WALCacheBytes != 8<<30/96 || c.S3.BlockCacheBytes != 8<<30/192 || c.S3.UploadThresholdBytes != 8<<30/96/3 || c.S3.UploadInterval != time.Minute {
 		t.Errorf("sizes %+v", c.S3)
 	}
 	for key, want := range map[string]string{"process.roles": "broker,controller", "node.id": "1", "broker.id": "1", "listeners": "PLAINTEXT://:9092,CONTROLLER://127.0.0.1:9093",

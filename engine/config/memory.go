@@ -32,14 +32,14 @@ func machineMemory() int64 {
 	return total
 }
 
-// Automatic sizes, as shares of the memory that the process may use.
+// Automatic sizes, as shares of the memory that the process may use. All of it is taken only when it is needed.
 //
-// The log cache must hold a few upload batches, and beyond a couple of gigabytes it only keeps tail reads of slow consumers off the
-// object store; cold reads profit from less. An eighth and a sixteenth leave the larger part for connections, compaction and the page
-// cache of other programs.
-func autoWALCache(memory int64) int64   { return clamp(memory/8, 64<<20, 2<<30) }
-func autoBlockCache(memory int64) int64 { return clamp(memory/16, 32<<20, 1<<30) }
-func autoRequests(memory int64) int64   { return clamp(memory/16, 64<<20, 512<<20) }
+// The log cache must hold a few upload batches; what tail readers need beyond that is little, since they are seconds behind at most.
+// Small shares keep a loaded broker at a few hundred megabytes on an ordinary machine, and leave the rest to the clients and the object
+// store beside it; who has a machine for the broker alone sets s3.wal.cache.size and s3.block.cache.size.
+func autoWALCache(memory int64) int64   { return clamp(memory/96, 64<<20, 4<<30) }
+func autoBlockCache(memory int64) int64 { return clamp(memory/192, 32<<20, 2<<30) }
+func autoRequests(memory int64) int64   { return clamp(memory/96, 64<<20, 512<<20) }
 
 // autoUpload is a third of the smaller of write-ahead log and its memory, at most 500 MiB: one batch can be uploading and one waiting
 // while a third fills.

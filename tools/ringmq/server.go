@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/ringmq/ringmq/engine"
@@ -15,6 +16,11 @@ const shutdownTimeout = 30 * time.Second
 
 // serve runs one node: until the context ends, then it is shut down cleanly, or until it fails.
 func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	if addr := os.Getenv(profileEnv); addr != "" {
+		if err := serveProfiles(addr, log); err != nil {
+			return err
+		}
+	}
 	s, err := engine.Launch(ctx, cfg, log)
 	if err != nil {
 		return err
