@@ -198,6 +198,16 @@ func (b Batch) SetLogAppendTime(now int64) {
 	b.seal()
 }
 
+// Restore takes back what SetBaseOffset and SetLogAppendTime did to a batch that was not appended after all, so that it can be checked
+// and offered again. Leader epoch and maximum timestamp stay; nothing depends on them until they are set again.
+func (b Batch) Restore() {
+	b.SetBaseOffset(0)
+	if b[offAttributes+1]&attrLogAppendTime != 0 {
+		b[offAttributes+1] &^= attrLogAppendTime
+		b.seal()
+	}
+}
+
 func (b Batch) setMaxTimestamp(t int64) {
 	binary.BigEndian.PutUint64(b[offMaxTimestamp:], uint64(t))
 	b.seal()

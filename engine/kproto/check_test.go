@@ -302,6 +302,49 @@ func TestCheckProduceRenumbers(t *testing.T) {
 	}
 }
 
+// A batch that found the log full comes again as it is.
+func TestRestore(t *testing.T) {
+	for _, codec := range append(codecs, CodecNone) {
+		for _, logAppendTime := range []bool{false, true} {
+			in, rules := testBatch(5, codec), anything()
+			rules.LogAppendTime = logAppendTime
+			for range 3 {
+				b, bad := CheckProduce(in, 9, rules)
+				if bad != nil {
+					t.Fatal(bad)
+				}
+				if logAppendTime {
+					b.SetLogAppendTime(4711)
+				}
+				b.SetBaseOffset(99)
+				b.SetLeaderEpoch(3)
+				b.Restore()
+			}
+		}
+	}
+}
+
+// A batch that became much smaller when it was stored can still be read.
+func TestStoredSmallerThanSent(t *testing.T) {
+	in := rawBatch(CodecNone, func() []byte {
+		body := append([]byte{0, 0, 0, 1}, appendVarbytes(nil, make([]byte, 20<<20))...)
+		body = append(body, 0)
+		return append(appendVarint(nil, int64(len(body))), body...)
+	}())
+	rules := anything()
+	rules.MaxMessageBytes, rules.TargetCodec = 100<<20, CodecZstd
+	stored, bad := CheckProduce(in, 9, rules)
+	if bad != nil {
+		t.Fatal(bad)
+	}
+	if maxDecompressed(len(stored)) > 20<<20 {
+		t.Fatalf("stored in %d bytes, the test shows nothing", len(stored))
+	}
+	if r := recordsOf(t, stored); len(r) != 1 || len(r[0].Value) != 20<<20 {
+		t.Error("the record is not what was sent")
+	}
+}
+
 // FuzzCheckProduce: what is taken keeps every promise, and says the same as what was sent.
 func FuzzCheckProduce(f *testing.F) {
 	for _, codec := range append(codecs, CodecNone) {

@@ -51,10 +51,15 @@ func ParseCodec(name string) (Codec, bool) {
 // ErrTooLarge is matched when records decompress to more than maxDecompressed allows.
 var ErrTooLarge = errors.New("kproto: records decompress to too much")
 
-// maxDecompressed bounds what n compressed bytes may become. gzip cannot grow by more than 1032 times; 100 MiB is what a client can
-// send in one uncompressed request (socket.request.max.bytes). A small batch may become 4 MiB in any case. Kafka has no such bound;
-// here the memory and the time that a client can cost stay in proportion to what it sent.
-func maxDecompressed(n int) int { return min(max(1024*n, 4<<20), 100<<20) }
+// maxRecordsBytes bounds the records of any batch, decompressed: what a client can send at most in one uncompressed request
+// (socket.request.max.bytes).
+const maxRecordsBytes = 100 << 20
+
+// maxDecompressed bounds what n compressed bytes of a producer may become. gzip cannot grow by more than 1032 times; a small batch
+// may become 4 MiB in any case. Kafka has no such bound; here the memory and the time that a client can cost stay in proportion to
+// what it sent. Producers that are told MESSAGE_TOO_LARGE split the batch. Batches in the log have passed this, and may be smaller
+// than they were sent, so RecordIter goes by maxRecordsBytes alone.
+func maxDecompressed(n int) int { return min(max(1024*n, 4<<20), maxRecordsBytes) }
 
 // decompress appends the decompressed src to dst, which may grow to limit bytes. The result is returned on an error too, since it
 // may be memory that dst grew into. Errors match ErrCorruptBatch or ErrTooLarge.

@@ -184,7 +184,7 @@ func (it *RecordIter) Reset(b Batch) error {
 		return it.start(b, b.records(), nil)
 	}
 	it.buf = getBuffer()
-	out, err := decompress((*it.buf)[:0], b.Codec(), b.records(), maxDecompressed(len(b)))
+	out, err := decompress((*it.buf)[:0], b.Codec(), b.records(), maxRecordsBytes)
 	*it.buf = out
 	return it.start(b, out, err)
 }
