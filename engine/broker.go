@@ -88,15 +88,15 @@ func Start(ctx context.Context, o Options) (b *Broker, err error) {
 			b.abandon()
 		}
 	}()
-	if b.groups, err = b.newCoordinator(); err != nil {
-		return nil, err
-	}
 	// The sockets are bound before the broker tells anybody of them; until it is unfenced no client is sent here.
 	if err := b.listen(); err != nil {
 		return nil, err
 	}
 	if b.brokerEpoch, err = b.node.RegisterBroker(ctx); err != nil {
 		return nil, fmt.Errorf("engine: register broker %d: %w", b.cfg.NodeID, err)
+	}
+	if b.groups, err = b.newCoordinator(); err != nil {
+		return nil, err
 	}
 	if err := b.openStorage(ctx); err != nil {
 		return nil, err

@@ -109,7 +109,11 @@ func (b *Broker) Frame(c *netpoll.Conn, frame []byte) netpoll.Verdict {
 	}
 	req := kmsg.RequestForKey(header.Key)
 	req.SetVersion(header.Version)
-	if err := readBody(req, body); err != nil {
+	err = kproto.CheckRequest(header.Key, header.Version, body)
+	if err == nil {
+		err = readBody(req, body)
+	}
+	if err != nil {
 		return b.reject(c, "malformed request", fmt.Errorf("%s version %d: %w", api.name, header.Version, err))
 	}
 	r := &request{broker: b, conn: st, header: header, clientID: string(header.ClientID), body: req, resp: c.Begin(), arrived: time.Now()}

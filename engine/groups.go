@@ -19,10 +19,16 @@ import (
 //	LeaveGroup (13) 0-5   SyncGroup (14) 0-5   DescribeGroups (15) 0-6   ListGroups (16) 0-5   DeleteGroups (42) 0-2   OffsetDelete (47) 0
 
 // newCoordinator makes the coordinator; partitions of __consumer_offsets are loaded as this broker opens them.
+// Which partition a group belongs to follows from their number: an existing topic decides it, not the configuration.
 func (b *Broker) newCoordinator() (*group.Coordinator, error) {
 	g, o := b.cfg.Group, b.cfg.Offsets
+	partitions := o.TopicPartitions
+	if t := b.node.Image().Topic(offsetsTopic); t != nil && int(partitions) != len(t.Partitions) {
+		b.log.Warn("offsets.topic.num.partitions has no effect on the existing topic", "topic", offsetsTopic, "configured", partitions, "partitions", len(t.Partitions))
+		partitions = int32(len(t.Partitions))
+	}
 	return group.New(group.Options{
-		NumPartitions:          o.TopicPartitions,
+		NumPartitions:          partitions,
 		MinSessionTimeout:      g.MinSessionTimeout,
 		MaxSessionTimeout:      g.MaxSessionTimeout,
 		InitialRebalanceDelay:  g.InitialRebalanceDelay,
@@ -102,6 +108,8 @@ func (l groupLog) Append(batch []byte, done func(error)) {
 		done(errLogFull)
 	case a.Code == kproto.NotLeaderOrFollower:
 		done(group.ErrNotCoordinator)
+	case a.Code == kproto.MessageTooLarge:
+		done(fmt.Errorf("%w: %s", group.ErrTooLarge, a.Message))
 	case a.Code != kproto.None:
 		done(fmt.Errorf("engine: append to %s-%d: %s %s", l.p.Topic, l.p.Index, a.Code, a.Message))
 	}
@@ -205,7 +213,11 @@ func (b *Broker) coordinatorOf(kind int8, key, listener string) kmsg.FindCoordin
 		}
 	}
 	img := b.node.Image()
-	p := &t.Partitions[group.PartitionFor(key, int32(len(t.Partitions)))]
+	index := b.groups.PartitionOf(key)
+	if int(index) >= len(t.Partitions) {
+		return fail(kproto.CoordinatorNotAvailable, offsetsTopic+" is being created")
+	}
+	p := &t.Partitions[index]
 	if code := leaderState(img, p, listener); code != kproto.None {
 		return fail(kproto.CoordinatorNotAvailable, "the coordinator's broker is not available")
 	}

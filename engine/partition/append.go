@@ -118,6 +118,8 @@ func appendError(err error) Appended {
 		return Appended{Full: true, BaseOffset: -1, LogAppendTime: -1, LogStart: -1}
 	case errors.Is(err, s3stream.ErrFenced), errors.Is(err, s3stream.ErrClosed):
 		return refused(kproto.NotLeaderOrFollower, "")
+	case errors.Is(err, s3stream.ErrTooLarge):
+		return refused(kproto.MessageTooLarge, err.Error())
 	}
 	return refused(kproto.KafkaStorageError, err.Error())
 }
