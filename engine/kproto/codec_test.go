@@ -33,7 +33,7 @@ func payloads() map[string][]byte {
 func TestCodecRoundTrip(t *testing.T) {
 	for name, src := range payloads() {
 		for _, c := range codecs {
-			for level := -2; level <= 23; level++ {
+			for _, level := range []int{0, -2, 1, 3, 5, 9, 12, 19, 23} {
 				packed := compress([]byte("header"), c, level, src)
 				if string(packed[:6]) != "header" {
 					t.Fatalf("%s %s: compress does not append", c, name)
@@ -42,8 +42,8 @@ func TestCodecRoundTrip(t *testing.T) {
 				if err != nil || !bytes.Equal(got, src) {
 					t.Fatalf("%s level %d %s: %d bytes, want %d: %v", c, level, name, len(got), len(src), err)
 				}
-				if c == CodecSnappy || len(src) > 1<<19 && level > 3 && level < 17 {
-					break // no levels, or too slow to try all
+				if c == CodecSnappy || len(src) > 1<<18 && level == 3 {
+					break // no levels, or slow enough already
 				}
 			}
 		}
@@ -171,7 +171,7 @@ func TestDecompressLimit(t *testing.T) {
 
 // Few bytes that announce much must not make us allocate much.
 func TestDecompressBombs(t *testing.T) {
-	zeroes := make([]byte, 64<<20)
+	zeroes := make([]byte, 12<<20)
 	for _, c := range codecs {
 		bomb := compress(nil, c, 0, zeroes)
 		limit := maxDecompressed(len(bomb))
