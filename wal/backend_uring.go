@@ -29,6 +29,7 @@ func newBackend(l *Log) (backend, error) {
 		return newPWriteBackend(l), nil
 	}
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	prioritize()
 	ring, err := uring.New(ringEntries, file.fd)
 	if err != nil {
 		runtime.UnlockOSThread()
@@ -45,6 +46,16 @@ func newBackend(l *Log) (backend, error) {
 		u.table = true
 	}
 	return u, nil
+}
+
+// prioritize asks the kernel to run this thread soon after it wakes: it runs for microseconds at a time, and every producer waits for it. With
+// all cores computing, an append's latency is the time the thread waits for a core (BenchmarkEventLoop, busy=true: the mean falls to
+// a half). A short slice needs no privilege and works from Linux 6.12 on; a lower nice value needs CAP_SYS_NICE or LimitNICE.
+func prioritize() {
+	const slice, nice = 100_000, -10 // ns
+	if unix.SchedSetAttr(0, &unix.SchedAttr{Policy: unix.SCHED_NORMAL, Runtime: slice, Nice: nice}, 0) != nil {
+		_ = unix.SchedSetAttr(0, &unix.SchedAttr{Policy: unix.SCHED_NORMAL, Runtime: slice}, 0)
+	}
 }
 
 func (u *uringBackend) mode() Mode       { return ModeURing }

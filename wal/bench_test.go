@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -161,13 +163,39 @@ func (e *eventLoop) Durable(Position, error) {
 	_, _ = unix.Write(e.fd, one[:])
 }
 
+// burn keeps n goroutines computing until the returned function is called.
+func burn(n int) (stop func()) {
+	var quit atomic.Bool
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			for !quit.Load() {
+				for range 1000 {
+					_ = quit.Load()
+				}
+				runtime.Gosched()
+			}
+		})
+	}
+	return func() {
+		quit.Store(true)
+		wg.Wait()
+	}
+}
+
 // BenchmarkEventLoop is BenchmarkLatency with the appender in a system call between append and completion, which is how a broker's
 // event loop is woken.
 func BenchmarkEventLoop(b *testing.B) {
-	for _, mode := range []Mode{ModeURing, ModePWrite} {
-		b.Run(fmt.Sprintf("mode=%s", mode), func(b *testing.B) {
+	for _, c := range []struct {
+		mode Mode
+		busy bool
+	}{{ModeURing, false}, {ModePWrite, false}, {ModeURing, true}, {ModePWrite, true}} {
+		b.Run(fmt.Sprintf("mode=%s/busy=%v", c.mode, c.busy), func(b *testing.B) {
+			if c.busy { // every P has something else to run
+				defer burn(runtime.NumCPU())()
+			}
 			o := benchOptions(b)
-			o.Mode = mode
+			o.Mode = c.mode
 			l := mustOpen(b, o)
 			defer l.Close(false)
 			if err := l.Recover(context.Background(), func(Entry) error { return nil }); err != nil {
