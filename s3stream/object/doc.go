@@ -17,9 +17,10 @@
 //	index.go     index block and footer: lookups, encoding, decoding
 //	block.go     data blocks and checkpoint blocks: encoding, decoding, cutting
 //	writer.go    Writer
-//	uploader.go  one Put or a multipart upload with parts in parallel
+//	uploader.go  one Put or a multipart upload: parts in parallel, a slow one sent twice, clean-up
 //	reader.go    Reader
-//	compose.go   Compose, Merge, Split
+//	compose.go   Compose, Merge: what is copied and what is read, reading ahead
+//	split.go     Split
 //	dump.go      Dump, which goes on past damage
 //	key.go       names of objects in the bucket
 package object

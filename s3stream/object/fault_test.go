@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ringmq/ringmq/s3stream/objstore"
 	"github.com/ringmq/ringmq/s3stream/s3test"
@@ -166,5 +167,55 @@ func TestComposeFaults(t *testing.T) {
 	}
 	if good == 0 || good == 60 {
 		t.Fatalf("%d of 60 merges succeeded", good)
+	}
+}
+
+// TestHedge: a part that hangs is sent again and the upload goes on; so is a hanging single Put; and no byte is read after the end.
+func TestHedge(t *testing.T) {
+	for _, n := range []int64{3, 60} { // a Put, and parts
+		mem := objstore.NewMemory("test")
+		b := s3test.NewFaults(mem, 1)
+		var calls atomic.Int64
+		b.SetDelay(func(op s3test.Op) time.Duration {
+			if (op == s3test.OpUploadPart || op == s3test.OpPut) && calls.Add(1) == 1 {
+				return time.Hour
+			}
+			return 0
+		})
+		w, err := NewWriter(ctx, b, "k", Options{PartBytes: 5 << 20, HedgeAfter: time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var released atomic.Int64
+		var records []Record
+		for i := range n {
+			r := Record{Stream: 1, First: i, Next: i + 1, Payload: randomPayload, Mem: counted{&released}}
+			records = append(records, r)
+			if err := w.Append(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		res, err := w.Finish()
+		if err != nil || res.Hedged < 1 || released.Load() != n {
+			t.Fatalf("%v, %d hedged, %d references released of %d", err, res.Hedged, released.Load(), n)
+		}
+		got, _, err := readAll(openObject(t, mem, "k"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantRecords(t, got, records)
+		noUploads(t, mem)
+	}
+	// Both fail: the upload fails. Without hedging a part is sent once.
+	b := s3test.NewFaults(objstore.NewMemory("test"), 1)
+	b.SetRates(s3test.Rates{Before: 1})
+	for _, hedge := range []time.Duration{time.Nanosecond, -1} {
+		w, err := NewWriter(ctx, b, "k", Options{HedgeAfter: hedge})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res, err := w.Finish(); !errors.Is(err, s3test.ErrInjected) || hedge < 0 && res.Hedged > 0 {
+			t.Fatalf("%+v, %v, want the injected error", res, err)
+		}
 	}
 }

@@ -120,4 +120,5 @@ type Result struct {
 	Copied  int64         // bytes that the store copied by itself
 	Written int64         // bytes sent
 	Read    int64         // bytes fetched to write them again
+	Hedged  int           // requests made a second time because they took long
 }

@@ -238,7 +238,7 @@ func TestWriterRules(t *testing.T) {
 	}
 	wantRecords(t, got, []Record{ok})
 
-	for _, o := range []Options{{BlockBytes: -1}, {PartBytes: 1000}, {Parallel: -1}, {PartBytes: 2 << 30}} {
+	for _, o := range []Options{{BlockBytes: -1}, {PartBytes: 1000}, {Parallel: -1}, {PartBytes: 4 << 30}} {
 		if _, err := NewWriter(ctx, b, "k", o); !errors.Is(err, ErrInvalid) {
 			t.Fatalf("%+v: %v, want ErrInvalid", o, err)
 		}

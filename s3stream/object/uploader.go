@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ringmq/ringmq/s3stream/objstore"
@@ -20,6 +21,8 @@ type uploader struct {
 
 	uploadID string        // empty until the first part
 	slots    chan struct{} // one token per part in flight
+	hedge    time.Duration // Options.HedgeAfter
+	hedging  chan struct{} // the token of the one repeated part
 	running  sync.WaitGroup
 
 	mu struct {
@@ -28,14 +31,15 @@ type uploader struct {
 	}
 	requests         int
 	written, copied  int64
+	hedged           atomic.Int64 // calls made twice
 	finishedOrFailed bool
 }
 
 // abortTimeout bounds the clean-up after a failed upload, which must not depend on the caller's context.
 const abortTimeout = 10 * time.Second
 
-func newUploader(ctx context.Context, b objstore.Bucket, key string, parallel int) *uploader {
-	u := &uploader{bucket: b, key: key, slots: make(chan struct{}, parallel)}
+func newUploader(ctx context.Context, b objstore.Bucket, key string, o Options) *uploader {
+	u := &uploader{bucket: b, key: key, slots: make(chan struct{}, o.Parallel), hedge: o.HedgeAfter, hedging: make(chan struct{}, 1)}
 	u.ctx, u.cancel = context.WithCancelCause(ctx)
 	return u
 }
@@ -54,12 +58,63 @@ func (u *uploader) send(data [][]byte, done func()) error {
 	n := objstore.Size(data)
 	u.written += n
 	return u.part(done, func(ctx context.Context, number int) (objstore.Part, error) {
-		p, err := u.bucket.UploadPart(ctx, u.key, u.uploadID, number, data...)
-		if err == nil && p.Size != n {
-			err = fmt.Errorf("object: the store took %d of the %d bytes of part %d", p.Size, n, number)
-		}
-		return p, err
+		return u.twice(ctx, func(ctx context.Context) (objstore.Part, error) {
+			p, err := u.bucket.UploadPart(ctx, u.key, u.uploadID, number, data...)
+			if err == nil && p.Size != n {
+				err = fmt.Errorf("object: the store took %d of the %d bytes of part %d", p.Size, n, number)
+			}
+			return p, err
+		})
 	})
+}
+
+// twice calls send, and a second time at the same time when the first call has not returned after HedgeAfter: a single slow disk or
+// connection must not hold up a whole upload. The first success wins. Both calls send the same bytes under the same name, so it does not matter which of
+// them takes effect last. twice returns only when both have returned, as the bytes are borrowed.
+func (u *uploader) twice(ctx context.Context, send func(context.Context) (objstore.Part, error)) (objstore.Part, error) {
+	if u.hedge < 0 {
+		return send(ctx)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type answer struct {
+		part objstore.Part
+		err  error
+	}
+	answers := make(chan answer, 2)
+	call := func() {
+		p, err := send(ctx)
+		answers <- answer{p, err}
+	}
+	go call()
+	running := 1
+	timer := time.NewTimer(u.hedge)
+	defer timer.Stop()
+	var best answer
+	have := false
+	for running > 0 {
+		select {
+		case a := <-answers:
+			running--
+			if !have || best.err != nil && a.err == nil {
+				best, have = a, true
+			}
+			if best.err == nil {
+				cancel() // the other call has lost
+			}
+		case <-timer.C:
+			select {
+			case u.hedging <- struct{}{}:
+				defer func() { <-u.hedging }()
+				running++
+				u.hedged.Add(1)
+				go call()
+			default: // one at a time: when all parts are slow, sending them again makes it worse; but this one may hang
+				timer.Reset(u.hedge)
+			}
+		}
+	}
+	return best.part, best.err
 }
 
 // copy makes the next part out of the bytes [off, off+n) of the object src.
@@ -117,7 +172,10 @@ func (u *uploader) finish(tail [][]byte) error {
 		u.requests++
 		u.written += objstore.Size(tail)
 		defer u.cancel(nil)
-		if err := u.bucket.Put(u.ctx, u.key, tail...); err != nil {
+		_, err := u.twice(u.ctx, func(ctx context.Context) (objstore.Part, error) {
+			return objstore.Part{}, u.bucket.Put(ctx, u.key, tail...)
+		})
+		if err != nil {
 			return fmt.Errorf("object: upload of %s: %w", u.key, err)
 		}
 		return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/ringmq/ringmq/s3stream/objstore"
 )
@@ -14,10 +15,13 @@ type Options struct {
 	// BlockBytes closes a data block once it holds that much payload. Default 512 KiB, 1 to MaxPayloadBytes. A larger record gets a block of its own.
 	BlockBytes int
 	// PartBytes is the least size of a part of a multipart upload, except the last one; an object that stays below it is
-	// stored by a single Put. Parts end between records. Default 16 MiB, at least 5 MiB.
+	// stored by a single Put. Parts end between records. Default 16 MiB, 5 MiB to 3 GiB.
 	PartBytes int
 	// Parallel bounds the parts in flight. Default 4.
 	Parallel int
+	// HedgeAfter is how long a part (or the only Put) may take before it is sent a second time at the same time; the first answer wins. At most
+	// one is hedged at a time. Choose more than what PartBytes usually take, such as the 99th percentile. Default 5 s, negative for never.
+	HedgeAfter time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -30,15 +34,21 @@ func (o Options) withDefaults() Options {
 	if o.Parallel == 0 {
 		o.Parallel = 4
 	}
+	if o.HedgeAfter == 0 {
+		o.HedgeAfter = 5 * time.Second
+	}
 	return o
 }
+
+// maxPartBytes leaves room for the record that ends a part, and for the least part behind it.
+const maxPartBytes = objstore.MaxPartBytes - 2*MaxPayloadBytes
 
 func (o Options) validate() error {
 	if o.BlockBytes < 1 || o.BlockBytes > MaxPayloadBytes {
 		return fmt.Errorf("%w: BlockBytes %d, want 1 to %d", ErrInvalid, o.BlockBytes, MaxPayloadBytes)
 	}
-	if o.PartBytes < objstore.MinPartBytes || o.PartBytes > 1<<30 {
-		return fmt.Errorf("%w: PartBytes %d, want %d to %d", ErrInvalid, o.PartBytes, objstore.MinPartBytes, 1<<30)
+	if o.PartBytes < objstore.MinPartBytes || o.PartBytes > maxPartBytes {
+		return fmt.Errorf("%w: PartBytes %d, want %d to %d", ErrInvalid, o.PartBytes, objstore.MinPartBytes, int64(maxPartBytes))
 	}
 	if o.Parallel < 1 || o.Parallel > objstore.MaxParts {
 		return fmt.Errorf("%w: Parallel %d, want 1 to %d", ErrInvalid, o.Parallel, objstore.MaxParts)
@@ -80,7 +90,7 @@ func NewWriter(ctx context.Context, b objstore.Bucket, key string, o Options) (*
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	return &Writer{up: newUploader(ctx, b, key, o.Parallel), opt: o, ahead: math.MaxInt64}, nil
+	return &Writer{up: newUploader(ctx, b, key, o), opt: o, ahead: math.MaxInt64}, nil
 }
 
 // Append adds a record. Streams must come in ascending order of id, and the records of a stream in ascending order of offset. It may wait
@@ -260,7 +270,7 @@ func finishIndex(x *Index, states []checkpoint) ([][]byte, int64, error) {
 }
 
 func (u *uploader) result(x *Index, size int64) Result {
-	return Result{Key: u.key, Size: size, Ranges: x.Ranges(), Index: x, Parts: u.requests, Copied: u.copied, Written: u.written}
+	return Result{Key: u.key, Size: size, Ranges: x.Ranges(), Index: x, Parts: u.requests, Copied: u.copied, Written: u.written, Hedged: int(u.hedged.Load())}
 }
 
 func release(m Releaser) {

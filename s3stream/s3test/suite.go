@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/ringmq/ringmq/s3stream/objstore"
 )
 
@@ -34,6 +36,7 @@ func TestBucket(t *testing.T, open func(t *testing.T) objstore.Bucket) {
 		{"CopyPart", testCopyPart},
 		{"Abort", testAbort},
 		{"ListUploads", testListUploads},
+		{"ListUploadsPages", testListUploadsPages},
 		{"Cancelled", testCancelled},
 		{"Parallel", testParallel},
 	} {
@@ -219,27 +222,26 @@ func testList(t *testing.T, b objstore.Bucket) {
 	}
 }
 
-func testListPages(t *testing.T, b objstore.Bucket) {
-	var want []string
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, 8)
-	var mu sync.Mutex
-	var failed error
-	for i := range 1100 { // more than a page of 1000
-		key := fmt.Sprintf("p/%05d", i)
-		want = append(want, key)
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			if err := b.Put(ctx, key, nil); err != nil {
-				mu.Lock()
-				failed = err
-				mu.Unlock()
-			}
-		})
+// many runs fn for 0..n-1, eight at a time.
+func many(t *testing.T, n int, fn func(i int) error) {
+	t.Helper()
+	var group errgroup.Group
+	group.SetLimit(8)
+	for i := range n {
+		group.Go(func() error { return fn(i) })
 	}
-	wg.Wait()
-	must(t, failed)
+	must(t, group.Wait())
+}
+
+// morePages is more than a page of any listing.
+const morePages = 1100
+
+func testListPages(t *testing.T, b objstore.Bucket) {
+	want := make([]string, morePages)
+	many(t, morePages, func(i int) error {
+		want[i] = fmt.Sprintf("p/%05d", i)
+		return b.Put(ctx, want[i], nil)
+	})
 	if got := listed(t, b, "p/"); !slices.Equal(got, want) {
 		t.Fatalf("%d keys listed, want %d", len(got), len(want))
 	}
@@ -247,6 +249,23 @@ func testListPages(t *testing.T, b objstore.Bucket) {
 	if got := listed(t, b, ""); len(got) != 0 {
 		t.Fatalf("%d keys left", len(got))
 	}
+}
+
+func testListUploadsPages(t *testing.T, b objstore.Bucket) {
+	ids := make([]string, morePages)
+	many(t, morePages, func(i int) (err error) {
+		ids[i], err = b.CreateUpload(ctx, fmt.Sprintf("p/%d", i))
+		return err
+	})
+	found := map[string]bool{}
+	must(t, b.ListUploads(ctx, "", func(u objstore.Upload) error {
+		found[u.ID] = true
+		return nil
+	}))
+	if len(found) != morePages {
+		t.Fatalf("%d uploads listed, want %d", len(found), morePages)
+	}
+	many(t, morePages, func(i int) error { return b.AbortUpload(ctx, fmt.Sprintf("p/%d", i), ids[i]) })
 }
 
 func testKeys(t *testing.T, b objstore.Bucket) {
