@@ -13,6 +13,7 @@ import (
 // fills and nothing else happens to producers.
 func (s *Storage) upload() {
 	pause := s.opts.RetryMin
+	var failing outage
 	for s.ctx.Err() == nil && s.failure.Load() == nil {
 		g := s.oldestPending()
 		if g == nil {
@@ -33,6 +34,7 @@ func (s *Storage) upload() {
 			s.finishSegment(g)
 			if sum.objects > 0 {
 				s.limiter.reset("upload")
+				s.uploadsAgain(&failing)
 				s.count.uploads.Add(1)
 				s.count.objects.Add(int64(sum.objects))
 				s.count.uploadedBytes.Add(sum.bytes)
@@ -48,6 +50,7 @@ func (s *Storage) upload() {
 			continue
 		}
 		s.count.uploadFailures.Add(1)
+		failing.note(began)
 		if quiet, ok := s.limiter.allow("upload"); ok {
 			st := s.log.Stats()
 			args := []any{"bucket", s.bucket.Name(), "cause", err, "retry_in", pause, "pending_bytes", s.cached.pending.Load(),
@@ -66,6 +69,29 @@ func (s *Storage) upload() {
 		}
 		pause = min(2*pause, s.opts.RetryMax)
 	}
+}
+
+// outage is a time in which no upload succeeded.
+type outage struct {
+	since    time.Time // beginning of the first attempt that failed; zero: none
+	attempts int
+}
+
+func (o *outage) note(began time.Time) {
+	if o.attempts++; o.since.IsZero() {
+		o.since = began
+	}
+}
+
+// uploadsAgain tells the operator who has read of failed uploads that they are over.
+func (s *Storage) uploadsAgain(o *outage) {
+	if o.since.IsZero() {
+		return
+	}
+	st := s.log.Stats()
+	s.logger.Info("uploads succeed again", "bucket", s.bucket.Name(), "after", time.Since(o.since).Round(time.Millisecond), "failed_attempts", o.attempts,
+		"pending_bytes", s.cached.pending.Load(), "wal_used_percent", percent(st.Used, st.Capacity))
+	*o = outage{}
 }
 
 func percent(part, whole int64) int64 {
