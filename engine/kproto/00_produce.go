@@ -1,5 +1,7 @@
 package kproto
 
+import "slices"
+
 // Produce requests, versions 3 to 13.
 //
 //	v3 transactional id, batches of magic 2   v9 flexible   v13 topic ids instead of names
@@ -50,7 +52,9 @@ func (r *ProduceRequest) Decode(version int16, body []byte) error {
 	if flexible {
 		minTopic, minPartition = 1+1+1, 4+1+1
 	}
-	for topics := in.count(flexible, minTopic); topics > 0 && in.ok(); topics-- {
+	topics := in.count(flexible, minTopic)
+	r.Topics, r.Partitions = expect(r.Topics, &in, topics, minTopic+minPartition), expect(r.Partitions, &in, topics, minTopic+minPartition)
+	for ; topics > 0 && in.ok(); topics-- {
 		t := ProduceTopic{First: len(r.Partitions)}
 		if version >= 13 {
 			t.ID = in.uuid()
@@ -58,6 +62,7 @@ func (r *ProduceRequest) Decode(version int16, body []byte) error {
 			t.Name = in.string(flexible)
 		}
 		t.Count = in.count(flexible, minPartition)
+		r.Partitions = expect(r.Partitions, &in, t.Count, minPartition)
 		for range t.Count {
 			index := in.int32()
 			records := in.nullableBytes(flexible)
@@ -96,6 +101,12 @@ func recycle[T any](s []T) []T {
 	return s[:0]
 }
 
+// expect makes room for n more elements, or for as many of minBytes each as can be left: append would take several times as much
+// while it grows step by step.
+func expect[T any](s []T, in *reader, n, minBytes int) []T {
+	return slices.Grow(s, min(n, len(in.b)/minBytes))
+}
+
 // CloneInto copies to dst what the response needs and what stays true when the frame is gone: everything but the records, which are
 // nil in dst. The names lie in dst's own memory, which is reused.
 func (r *ProduceRequest) CloneInto(dst *ProduceRequest) {
@@ -117,6 +128,7 @@ func (r *ProduceRequest) CloneInto(dst *ProduceRequest) {
 		names = append(names, s...)
 		return names[at:len(names):len(names)]
 	}
+	dst.Topics, dst.Partitions = slices.Grow(dst.Topics, len(r.Topics)), slices.Grow(dst.Partitions, len(r.Partitions))
 	dst.TransactionalID = keep(r.TransactionalID)
 	for i := range r.Topics {
 		t := r.Topics[i]

@@ -97,7 +97,9 @@ func (r *FetchRequest) decodeTopics(in *reader, version int16, flexible bool) {
 	if version >= 12 {
 		partitionBytes += 4
 	}
-	for topics := in.count(flexible, minTopic); topics > 0 && in.ok(); topics-- {
+	topics := in.count(flexible, minTopic)
+	r.Topics, r.Partitions = expect(r.Topics, in, topics, minTopic+partitionBytes), expect(r.Partitions, in, topics, minTopic+partitionBytes)
+	for ; topics > 0 && in.ok(); topics-- {
 		t := FetchTopic{First: len(r.Partitions)}
 		if version >= 13 {
 			t.ID = in.uuid()
@@ -105,6 +107,7 @@ func (r *FetchRequest) decodeTopics(in *reader, version int16, flexible bool) {
 			t.Name = in.string(flexible)
 		}
 		t.Count = in.count(flexible, partitionBytes)
+		r.Partitions = expect(r.Partitions, in, t.Count, partitionBytes)
 		for range t.Count {
 			p := FetchPartition{Topic: len(r.Topics), CurrentLeaderEpoch: -1, LastFetchedEpoch: -1, LogStartOffset: -1}
 			p.Index = in.int32()
@@ -141,7 +144,9 @@ func (r *FetchRequest) decodeForgotten(in *reader, version int16, flexible bool)
 	if flexible {
 		minTopic = 1 + 1 + 1
 	}
-	for topics := in.count(flexible, minTopic); topics > 0 && in.ok(); topics-- {
+	topics := in.count(flexible, minTopic)
+	r.Forgotten, r.forgotten = expect(r.Forgotten, in, topics, minTopic+4), expect(r.forgotten, in, topics, minTopic+4)
+	for ; topics > 0 && in.ok(); topics-- {
 		var t ForgottenTopic
 		if version >= 13 {
 			t.ID = in.uuid()
@@ -149,6 +154,7 @@ func (r *FetchRequest) decodeForgotten(in *reader, version int16, flexible bool)
 			t.Name = in.string(flexible)
 		}
 		n := in.count(flexible, 4)
+		r.forgotten = expect(r.forgotten, in, n, 4)
 		at := len(r.forgotten)
 		for range n {
 			r.forgotten = append(r.forgotten, in.int32())

@@ -14,7 +14,7 @@ const (
 	// whole frame at once keeps no window beside the result, so it costs nothing to allow.
 	zstdMaxWindow = 128 << 20
 
-	// zstdStreamWindow is the largest window of a frame that has to be decoded piece by piece.
+	// zstdStreamWindow bounds the window of a frame that has to be decoded piece by piece, which takes memory for it.
 	zstdStreamWindow = 8 << 20
 
 	// zstdBlockBytes is the most that a block can become.
@@ -121,10 +121,11 @@ func zstdBound(src []byte) (most int, err error) {
 }
 
 // unzstdStream decodes what may become too large, piece by piece: data that is, and frames of very many tiny blocks, of which the
-// headers do not say how little they hold.
+// headers do not say how little they hold. A window larger than the limit is refused: its memory would not be worth the few honest
+// frames that have both.
 func unzstdStream(dst, src []byte, limit int) ([]byte, error) {
 	d, err := zstd.NewReader(bytes.NewReader(src), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxMemory(2*zstdMaxWindow), zstd.WithDecoderMaxWindow(zstdStreamWindow))
+		zstd.WithDecoderMaxMemory(2*zstdMaxWindow), zstd.WithDecoderMaxWindow(uint64(max(min(zstdStreamWindow, limit), zstd.MinWindowSize))))
 	if err != nil {
 		return dst, err
 	}
