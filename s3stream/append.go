@@ -44,6 +44,7 @@ func (s *Storage) appendError(err error) error {
 	case errors.Is(err, wal.ErrFull):
 		s.refuse()
 		s.kick(s.wakeUploader)
+		s.kick(s.wakeKeeper)
 		return ErrFull
 	case errors.Is(err, wal.ErrNoMemory):
 		s.short.Store(true)

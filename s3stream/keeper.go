@@ -17,6 +17,9 @@ const (
 	indexDen = 4
 )
 
+// hungryPause is how long after a refused append its caller is told to try again at the latest, while that happens again and again.
+const hungryPause = 10 * time.Millisecond
+
 // keep seals segments when they are due and keeps the log cache within its memory. It is the only goroutine that rotates for size and time.
 func (s *Storage) keep() {
 	tick := min(max(s.opts.UploadInterval/8, 10*time.Millisecond), 5*time.Second)
@@ -25,12 +28,20 @@ func (s *Storage) keep() {
 	}
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
+	var hungry <-chan time.Time
 	for {
 		select {
 		case <-s.ctx.Done():
 			return
 		case <-s.wakeKeeper:
 		case <-ticker.C:
+		case <-hungry:
+			// A trim is durable, and memory free, some time after we asked for it.
+			hungry = nil
+			s.space()
+		}
+		if hungry == nil && s.hungry.Load() {
+			hungry = time.After(hungryPause)
 		}
 		if s.due() && s.rotate() {
 			s.kick(s.wakeUploader)

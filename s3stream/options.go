@@ -81,7 +81,8 @@ type Options struct {
 	OrphanAge      time.Duration
 
 	// OnSpace is called after an append was refused with ErrFull, when it is worth trying again. It must not block and may be called more
-	// often than needed. The WAL frees space and memory by itself, so wal.Options.OnSpace must be the same function.
+	// often than needed. The WAL knows first when space or memory is free: give wal.Options.OnSpace the same function. Without that an
+	// append that was refused may wait some milliseconds longer.
 	OnSpace func()
 	// OnFailure is called once when the WAL has failed: nothing more will be acknowledged. It must not block.
 	OnFailure func(error)

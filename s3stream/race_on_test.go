@@ -1,0 +1,5 @@
+//go:build race
+
+package s3stream_test
+
+const raceEnabled = true
