@@ -29,7 +29,6 @@ func newBackend(l *Log) (backend, error) {
 		return newPWriteBackend(l), nil
 	}
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-	prioritize()
 	ring, err := uring.New(ringEntries, file.fd)
 	if err != nil {
 		runtime.UnlockOSThread()
@@ -39,6 +38,7 @@ func newBackend(l *Log) (backend, error) {
 		l.log.Warn("wal: io_uring is not available, writing with a pool of pwrite calls", "error", err)
 		return newPWriteBackend(l), nil
 	}
+	prioritize()
 	u := &uringBackend{l: l, ring: ring, slots: min(l.pool.slotCount(), 1<<14)} // the kernel's limit
 	if err := ring.ReserveBuffers(u.slots); err != nil {
 		l.log.Warn("wal: writing from unregistered buffers", "error", err)
