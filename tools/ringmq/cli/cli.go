@@ -90,7 +90,7 @@ func (p Program) root() *cobra.Command {
 		Args:  noCommand,
 		RunE:  showHelp,
 	}
-	root.AddCommand(p.serverCommand(), p.configCommand(), p.bucketCommand(), p.versionCommand())
+	root.AddCommand(p.serverCommand(), p.configCommand(), p.bucketCommand(), p.walCommand(), p.objectCommand(), p.versionCommand())
 	return root
 }
 
