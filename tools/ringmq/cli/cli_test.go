@@ -76,7 +76,7 @@ func TestErrorsAreOneLine(t *testing.T) {
 		code int
 		text string
 	}{
-		{[]string{"ringmq", "srever"}, 2, `unknown command "srever"; allowed: bucket, config, server, version`},
+		{[]string{"ringmq", "srever"}, 2, `unknown command "srever"; allowed: bucket, config, object, server, version, wal`},
 		{[]string{"ringmq", "server", "stop"}, 2, `unknown command "stop"; allowed: start`},
 		{[]string{"ringmq", "server", "start", "--overide=x"}, 2, "unknown flag: --overide"},
 		{[]string{"ringmq", "server", "start", "a", "b"}, 2, `unexpected argument "b"`},
