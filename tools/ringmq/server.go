@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/ringmq/ringmq/engine"
@@ -20,6 +21,11 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 		if err := serveProfiles(addr, log); err != nil {
 			return err
 		}
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		// The write-ahead log's thread sleeps in system calls of its own; one P more than cores means that it need not wait for one when it
+		// comes back (see package wal).
+		runtime.GOMAXPROCS(runtime.NumCPU() + 1)
 	}
 	s, err := engine.Launch(ctx, cfg, log)
 	if err != nil {
