@@ -88,6 +88,7 @@ func (op *produceOp) serve(admin bool) netpoll.Verdict {
 				continue
 			}
 			op.conn.parked = op
+			op.broker.noteFull()
 			return netpoll.Hold
 		}
 	}

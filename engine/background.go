@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -86,6 +87,28 @@ func (p *parking) wake() {
 		}
 		c.Resume()
 	}
+}
+
+// fullLogEvery is the least time between two lines about producers that wait for room in the WAL.
+const fullLogEvery = 10 * time.Second
+
+// noteFull tells the operator that producers wait, and for what: for uploads when the device is full, which is worth a warning; for memory that
+// is about to be taken from records that are on the device, which is the daily life of a log cache smaller than what is not uploaded.
+func (b *Broker) noteFull() {
+	now, last := time.Now().UnixNano(), b.fullLog.Load()
+	if last != 0 && now-last < int64(fullLogEvery) {
+		return
+	}
+	st := b.wal.Stats()
+	level, text := slog.LevelWarn, "write-ahead log is full: producers wait for uploads to make room"
+	if st.Capacity-st.Used > max(st.Capacity/32, 2<<20) {
+		level, text = slog.LevelDebug, "producers wait for memory of the write-ahead log"
+	}
+	if !b.log.Enabled(b.ctx, level) || !b.fullLog.CompareAndSwap(last, now) {
+		return
+	}
+	b.log.Log(b.ctx, level, text, "wal_bytes", st.Capacity, "wal_used", st.Used, "memory_bytes", st.MemoryBudget, "memory_used", st.MemoryUsed,
+		"pending_bytes", b.storage.Stats().PendingBytes, "waits_so_far", b.metrics.walFull.Load())
 }
 
 // startBackground starts the broker's periodic work.

@@ -64,6 +64,7 @@ type Broker struct {
 
 	rejects    rateLimit // log lines about hostile input
 	coldErrors rateLimit
+	fullLog    atomic.Int64 // when the last line about a full WAL was written, Unix nanoseconds
 
 	failOnce  sync.Once
 	onFailure func(error)
