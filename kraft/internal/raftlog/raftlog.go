@@ -52,7 +52,9 @@ type Log struct {
 	conf  *pb.ConfState
 	mem   *raft.MemoryStorage
 	w     *wal.WAL
-	fail  error // the first error
+	last  uint64        // index of the last durable entry
+	hs    *pb.HardState // the newest, with its true commit index
+	fail  error         // the first error
 }
 
 // Recovered is what Open found.
@@ -109,6 +111,7 @@ func (l *Log) create() (Recovered, error) {
 		return Recovered{}, err
 	}
 	hs := &pb.HardState{}
+	l.hs = hs
 	return Recovered{Image: image.New(), HardState: hs, Fresh: true}, l.mem.SetHardState(hs)
 }
 
@@ -131,6 +134,9 @@ func (l *Log) recover() (rec Recovered, err error) {
 		return rec, err
 	}
 	rec.Image = img
+	if err := checkTail(l.walDir()); err != nil {
+		return rec, fmt.Errorf("raftlog: %w", err)
+	}
 	identity, hs, ents, err := l.read(id)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		// The end of a write that was never acknowledged.
@@ -156,6 +162,7 @@ func (l *Log) recover() (rec Recovered, err error) {
 		return rec, fmt.Errorf("raftlog: %w", err)
 	}
 	rec.HardState, rec.Entries = hs, len(ents)
+	l.hs, l.last = hs, uint64(id.Index)+uint64(len(ents))
 	return rec, l.mem.SetHardState(hs)
 }
 
@@ -218,22 +225,35 @@ func (l *Log) Storage() raft.Storage { return l.mem }
 // Snapshots is the directory of snapshot files.
 func (l *Log) Snapshots() snapfile.Dir { return l.snaps }
 
-// Append makes entries and the hard state (empty: unchanged) durable, and readable through Storage.
-// Entries replace those at the same and higher indexes. A hard state in which only the commit index differs becomes durable with a later call.
+// Append makes entries and the hard state (empty: unchanged) durable, and readable through Storage. Entries replace those at the same and higher
+// indexes. What is written of the commit index covers only entries that were durable before (checkTail relies on it); raft learns the rest anew. A hard
+// state in which only the commit index differs becomes durable with a later call.
 func (l *Log) Append(hs *pb.HardState, ents []*pb.Entry) error {
 	if l.fail != nil {
 		return l.fail
 	}
-	if err := l.w.Save(hs, ents); err != nil {
+	last := l.last
+	if len(ents) > 0 {
+		last = min(last, ents[0].GetIndex()-1)
+	}
+	written := hs
+	if hs.GetCommit() > last {
+		written = &pb.HardState{Term: hs.Term, Vote: hs.Vote, Commit: new(last)}
+	}
+	if err := l.w.Save(written, ents); err != nil {
 		return l.failed(err)
 	}
 	if !raft.IsEmptyHardState(hs) {
+		l.hs = hs
 		if err := l.mem.SetHardState(hs); err != nil {
 			return l.failed(err)
 		}
 	}
 	if err := l.mem.Append(ents); err != nil {
 		return l.failed(err)
+	}
+	if n := len(ents); n > 0 {
+		l.last = ents[n-1].GetIndex()
 	}
 	return nil
 }
@@ -249,6 +269,7 @@ func (l *Log) Install(id snapfile.ID) error {
 	if err := l.start(id); err != nil {
 		return l.failed(err)
 	}
+	l.last = uint64(id.Index)
 	return nil
 }
 
@@ -257,6 +278,10 @@ func (l *Log) Install(id snapfile.ID) error {
 func (l *Log) Compact(id snapfile.ID, trailing int64) error {
 	if l.fail != nil {
 		return l.fail
+	}
+	// A mark above the commit index that was written would be ignored.
+	if err := l.Append(l.hs, nil); err != nil {
+		return err
 	}
 	if err := l.w.SaveSnapshot(l.mark(id)); err != nil {
 		return l.failed(err)
@@ -311,17 +336,9 @@ func (l *Log) purge(index int64) error {
 	if err := l.w.ReleaseLockTo(uint64(index)); err != nil {
 		return err
 	}
-	files, err := os.ReadDir(l.walDir())
+	names, starts, err := segments(l.walDir())
 	if err != nil {
 		return err
-	}
-	var names []string
-	var starts []int64
-	for _, f := range files { // sorted by name, which is by sequence number
-		var seq, start uint64
-		if n, err := fmt.Sscanf(f.Name(), "%016x-%016x.wal", &seq, &start); n == 2 && err == nil && filepath.Ext(f.Name()) == ".wal" {
-			names, starts = append(names, f.Name()), append(starts, int64(start))
-		}
 	}
 	keep := 0
 	for i := range names {
