@@ -80,7 +80,6 @@ func (r *reader) step(ctx context.Context) (more bool, err error) {
 	if r.pos >= r.limit || r.bytes <= 0 && !first {
 		return false, nil
 	}
-	n := len(r.dst)
 	r.dst, err = r.st.Read(r.dst, r.pos, r.limit, r.bytes, first)
 	if err == nil || !errors.Is(err, ErrCold) {
 		return false, err
@@ -115,11 +114,7 @@ func (r *reader) step(ctx context.Context) (more bool, err error) {
 	}
 	data, from, next := b.Cut(max(r.pos, o.Ranges[0].Start), min(r.limit, o.Ranges[0].End), r.bytes, first)
 	if next == 0 {
-		if e.Next > r.pos && e.First < r.limit && len(r.dst) == n && (r.bytes < int(e.PayloadBytes()) || e.Next >= r.limit) {
-			return false, nil // the next record does not fit, or ends behind the limit
-		}
-		r.pos = max(e.Next, r.pos+1) // a hole that log compaction left
-		return true, nil
+		return false, nil // the next record does not fit, or begins behind the limit
 	}
 	was := r.pos
 	r.take(data, from, next)

@@ -17,34 +17,55 @@ func (s *Storage) compactSets(ctx context.Context, force bool) error {
 	s.compact.mu.Lock()
 	defer s.compact.mu.Unlock()
 	sets := s.meta.StreamSetObjects(s.opts.NodeID, 10*maxSets)
-	for len(sets) > 0 && ctx.Err() == nil {
-		group, split := s.groupSets(&sets, force)
-		if len(group) == 0 {
-			continue
+	for _, g := range s.groupSets(sets, force) {
+		if ctx.Err() != nil {
+			break
 		}
-		if err := s.compactGroup(ctx, group, split); err != nil {
+		if err := s.compactGroup(ctx, g.objects, g.split); err != nil {
 			return err
 		}
 	}
 	return ctx.Err()
 }
 
-// groupSets takes the next objects to compact together off the list. split: take them apart altogether.
-func (s *Storage) groupSets(sets *[]ObjectInfo, force bool) (group []ObjectInfo, split bool) {
+// setGroup is what one step compacts.
+type setGroup struct {
+	objects []ObjectInfo
+	split   bool // take them apart altogether
+}
+
+// groupSets picks what to compact together. Old sets are split. Of young ones, going from the newest to the oldest, a set joins when it is at most twice
+// as large as what is gathered so far, so that a byte is not written again and again until it is old.
+func (s *Storage) groupSets(sets []ObjectInfo, force bool) []setGroup {
+	old := 0
+	for old < len(sets) && (force || s.opts.Now().Sub(sets[old].Committed) >= forceSplitAge) {
+		old++
+	}
+	var groups []setGroup
+	var g []ObjectInfo
 	var size int64
-	old := func(o ObjectInfo) bool { return force || s.opts.Now().Sub(o.Committed) >= forceSplitAge }
-	for len(*sets) > 0 && len(group) < maxSets {
-		o := (*sets)[0]
-		if len(group) > 0 && (size+o.Size > s.opts.CompactCacheBytes || old(o) != split) {
-			break
+	finish := func(split bool) {
+		if split && len(g) > 0 || len(g) >= minSets {
+			groups = append(groups, setGroup{g, split})
 		}
-		split = old(o)
-		group, size, *sets = append(group, o), size+o.Size, (*sets)[1:]
+		g, size = nil, 0
 	}
-	if !split && len(group) < minSets {
-		return nil, false
+	for _, o := range sets[:old] {
+		if len(g) == maxSets || size+o.Size > s.opts.CompactCacheBytes {
+			finish(true)
+		}
+		g, size = append(g, o), size+o.Size
 	}
-	return group, split
+	finish(true)
+	for i := len(sets) - 1; i >= old; i-- {
+		o := sets[i]
+		if len(g) == maxSets || size+o.Size > s.opts.CompactCacheBytes || size > 0 && o.Size > 2*size {
+			finish(false)
+		}
+		g, size = append(g, o), size+o.Size
+	}
+	finish(false)
+	return groups
 }
 
 // compactGroup rewrites a group of stream-set objects in one commit.

@@ -35,8 +35,8 @@ type Options struct {
 	// Logger default: discard.
 	Logger *slog.Logger
 
-	// UploadBytes is how many payload bytes are gathered before they are uploaded together. Default: the least of a third of the WAL's
-	// capacity, a third of its memory and 500 MiB.
+	// UploadBytes is how many payload bytes are gathered before they are uploaded together. Default 500 MiB; never more than a third of
+	// the WAL's capacity or of its memory.
 	UploadBytes int64
 	// UploadInterval is the longest that a record waits for upload while the object store works. Default 60 s; negative: for ever.
 	UploadInterval time.Duration
@@ -94,9 +94,12 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.UploadBytes == 0 && o.WAL != nil {
+	if o.UploadBytes == 0 {
+		o.UploadBytes = 500 << 20
+	}
+	if o.WAL != nil {
 		st := o.WAL.Stats()
-		o.UploadBytes = min(500<<20, max(st.Capacity/3, 1<<20), max(st.MemoryBudget/3, 1<<20))
+		o.UploadBytes = min(o.UploadBytes, max(st.Capacity/3, 1), max(st.MemoryBudget/3, 1))
 	}
 	def := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {

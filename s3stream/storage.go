@@ -186,7 +186,7 @@ func (s *Storage) forget(ts []*tail) {
 	defer s.streams.Unlock()
 	for _, t := range ts {
 		t.mu.Lock()
-		if len(t.mu.parts) == 0 && t.mu.stream == nil && !t.mu.opening && s.streams.tails[t.id] == t {
+		if len(t.mu.parts) == 0 && t.mu.stream == nil && !t.mu.opening && t.mu.lost == nil && s.streams.tails[t.id] == t {
 			delete(s.streams.tails, t.id)
 		}
 		t.mu.Unlock()

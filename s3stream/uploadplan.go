@@ -65,9 +65,13 @@ func (s *Storage) plan(g *segment) ([]*uploadItem, error) {
 		it.from, it.end = max(p.start, info.End), end
 		it.measure()
 		start := p.start
+		if start > info.End && start > info.Start && t.mu.lost == nil {
+			t.mu.lost = &DataLossError{Stream: t.id, Expected: info.End, Found: start}
+		}
+		lost := t.mu.lost
 		t.mu.Unlock()
 		if start > info.End && start > info.Start {
-			s.logger.Error("records cannot be uploaded: those before them are missing", "cause", &DataLossError{Stream: t.id, Expected: info.End, Found: start})
+			s.logger.Error("records cannot be uploaded: those before them are missing", "cause", lost, "end", end)
 			continue
 		}
 		items = append(items, it)
