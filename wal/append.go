@@ -11,7 +11,7 @@ const maxSpares = 2 * maxQueue
 func (l *Log) Append(c Completion, header, payload []byte) (Entry, error) {
 	n := len(header) + len(payload)
 	need := recordHeader + n
-	if need > l.opts.BlockBytes-blockHeader {
+	if need > chunkBytes-blockHeader || n > l.maxRec {
 		return l.appendLarge(c, header, payload)
 	}
 	l.mu.Lock()
@@ -77,7 +77,9 @@ func (l *Log) openLocked(need int) (*block, error) {
 		}
 		l.mu.chunk, l.mu.chunkUsed = c, 0
 	}
-	size := min(int64(l.opts.BlockBytes), int64(chunkBytes-l.mu.chunkUsed), l.super.room(off))
+	// A record above BlockBytes gets a block for itself. It stays in a chunk as long as it fits one: that may leave the end of the chunk
+	// before it unused, but a mapping of its own would cost three times the processor time.
+	size := max(int64(want), min(int64(l.opts.BlockBytes), int64(chunkBytes-l.mu.chunkUsed), l.super.room(off)))
 	b := l.blockLocked(off, l.mu.chunk, l.mu.chunk.mem[l.mu.chunkUsed:l.mu.chunkUsed+int(size)])
 	l.mu.chunk.Ref() // for the block
 	l.mu.open = b

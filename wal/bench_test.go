@@ -111,7 +111,7 @@ func BenchmarkLatency(b *testing.B) {
 // BenchmarkThroughput keeps a number of records in flight.
 func BenchmarkThroughput(b *testing.B) {
 	for _, mode := range []Mode{ModeURing, ModePWrite} {
-		for _, c := range []struct{ size, inFlight int }{{100, 64}, {1 << 10, 16}, {1 << 10, 256}, {16 << 10, 64}, {128 << 10, 32}} {
+		for _, c := range []struct{ size, inFlight int }{{100, 64}, {1 << 10, 16}, {1 << 10, 256}, {16 << 10, 64}, {128 << 10, 32}, {1 << 20, 8}} {
 			for _, depth := range []int{1, 2, 4, 8} {
 				b.Run(fmt.Sprintf("mode=%s/size=%d/inflight=%d/depth=%d", mode, c.size, c.inFlight, depth), func(b *testing.B) {
 					o := benchOptions(b)

@@ -28,9 +28,9 @@
 //
 // # Memory
 //
-// Blocks are carved from chunks of 1 MiB outside the Go heap, registered with the ring when they are first written from. An Entry shows the
-// block's own bytes and holds a reference on its chunk; a chunk returns when nothing refers to it. Records that do not fit a block get
-// a mapping of their own. All of it counts against Options.MemoryBytes; beyond it Append returns ErrNoMemory, and OnSpace tells when to
+// Blocks are carved from chunks of about 1 MiB outside the Go heap, registered with the ring when they are first written from. An Entry shows the
+// block's own bytes and holds a reference on its chunk; a chunk returns when nothing refers to it. Records above 1 MiB get a mapping
+// of their own. All of it counts against Options.MemoryBytes; beyond it Append returns ErrNoMemory, and OnSpace tells when to
 // come back. Free chunks go back to the kernel when they were not needed for some seconds.
 //
 // # What is assumed of the device

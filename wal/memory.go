@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	chunkBytes = 1 << 20
+	// chunkBytes holds four blocks of the default size, or one record of Kafka's default max.message.bytes with its headers.
+	chunkBytes = 1<<20 + 16<<10
 
 	// warmChunks free chunks are always kept; more are kept as long as they were needed within the last trimEvery.
 	warmChunks = 2
@@ -89,7 +90,7 @@ func (p *pool) chunk() (*chunk, error) {
 	return c, nil
 }
 
-// mapping returns n bytes, a multiple of pageBytes, with one reference.
+// mapping returns n bytes, a multiple of pageBytes, with one reference. Not under Log.mu: it may take as long as filling the memory.
 func (p *pool) mapping(n int) (*chunk, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,12 +105,15 @@ func (p *pool) mapping(n int) (*chunk, error) {
 		}
 		return nil, ErrNoMemory
 	}
-	mem, err := alloc(n)
+	p.mu.used += int64(n)
+	p.mu.Unlock()
+	mem, err := allocNow(n) // not under the lock: it takes a while
+	p.mu.Lock()
 	if err != nil {
+		p.mu.used -= int64(n)
 		p.mu.hungry = true
 		return nil, fmt.Errorf("%w: %w", ErrNoMemory, err)
 	}
-	p.mu.used += int64(n)
 	c := &chunk{pool: p, mem: mem, slot: -1}
 	c.refs.Store(1)
 	return c, nil

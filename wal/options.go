@@ -16,7 +16,7 @@ const (
 	minCapacity = 1 << 20
 	minMemory   = 4 << 20
 	maxQueue    = 16
-	maxBlock    = chunkBytes
+	maxBlock    = 1 << 20
 )
 
 // Options configures a Log. Path or Device must be set.
@@ -38,8 +38,8 @@ type Options struct {
 	MemoryBytes int64
 	// QueueDepth is how many block writes may be in flight, 1 to 16. Default 8.
 	QueueDepth int
-	// BlockBytes is the largest block that a group commit gathers; larger records get a block of their own. A multiple of
-	// 4096, 4 KiB to 1 MiB. Default 256 KiB.
+	// BlockBytes is how much a group commit gathers in one block; a larger record gets a block of its own. A multiple of 4096,
+	// 4 KiB to 1 MiB. Default 256 KiB.
 	BlockBytes int
 
 	// Mode forces a way of writing. Default: io_uring where the kernel allows it.

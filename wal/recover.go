@@ -113,16 +113,16 @@ type recoveryMemory struct {
 // get returns n bytes for the next candidate. What an earlier get returned and was not kept is used again.
 func (m *recoveryMemory) get(n int) ([]byte, error) {
 	m.drop()
-	if m.pool.usage()+int64(n) <= m.pool.budget/4*3 {
-		if n > chunkBytes {
+	if n > chunkBytes {
+		if m.allowed(n) {
 			if c, err := m.pool.mapping(n); err == nil {
 				m.last.mem, m.last.n, m.last.own = c, n, true
 				return c.mem, nil
 			}
-		} else if m.room(n) {
-			m.last.mem, m.last.n = m.chunk, n
-			return m.chunk.mem[m.used : m.used+n], nil
 		}
+	} else if m.room(n) {
+		m.last.mem, m.last.n = m.chunk, n
+		return m.chunk.mem[m.used : m.used+n], nil
 	}
 	m.last.n = n
 	if len(m.scratch) < n {
@@ -138,9 +138,16 @@ func (m *recoveryMemory) get(n int) ([]byte, error) {
 	return m.scratch[:n], nil
 }
 
+// allowed says whether n more bytes stay within recovery's share.
+func (m *recoveryMemory) allowed(n int) bool { return m.pool.usage()+int64(n) <= m.pool.budget/4*3 }
+
+// room makes the current chunk one that has n bytes left.
 func (m *recoveryMemory) room(n int) bool {
 	if m.chunk != nil && m.used+n <= chunkBytes {
 		return true
+	}
+	if !m.allowed(chunkBytes) {
+		return false
 	}
 	c, err := m.pool.chunk()
 	if err != nil {
