@@ -41,6 +41,9 @@ func (r router) Do(ctx context.Context, req kmsg.Request) (kmsg.Response, error)
 			return resp, nil
 		}
 		nothingDone := errors.Is(err, ErrNotController) || errors.Is(err, errBusy) || errors.Is(err, errUnsent)
+		if failure := n.Err(); failure != nil {
+			return nil, fmt.Errorf("%w: %w", err, failure)
+		}
 		if errors.Is(err, ErrInvalid) || errors.Is(err, ErrWrongCluster) || !nothingDone && !repeatable(req.Key()) {
 			return nil, err
 		}
@@ -58,6 +61,9 @@ func (r router) Do(ctx context.Context, req kmsg.Request) (kmsg.Response, error)
 			return nil, timeoutOf(ctx)
 		case <-n.stopping:
 			timer.Stop()
+			if failure := n.Err(); failure != nil {
+				return nil, fmt.Errorf("%w: %w", ErrClosed, failure)
+			}
 			return nil, ErrClosed
 		}
 		retry = min(2*retry, routeRetryMax)
