@@ -24,11 +24,11 @@ import (
 
 const mib = 1 << 20
 
-var binary string // of the server
+var server string // the path of its binary
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
-		if binary = os.Getenv("RINGMQ_BINARY"); binary != "" {
+		if server = os.Getenv("RINGMQ_BINARY"); server != "" {
 			return m.Run()
 		}
 		dir, err := os.MkdirTemp("", "ringmq-resilience-")
@@ -37,8 +37,8 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		binary = filepath.Join(dir, "ringmq")
-		if out, err := exec.Command("go", "build", "-ldflags=-checklinkname=0", "-o", binary, "../../tools/ringmq").CombinedOutput(); err != nil {
+		server = filepath.Join(dir, "ringmq")
+		if out, err := exec.Command("go", "build", "-ldflags=-checklinkname=0", "-o", server, "../../tools/ringmq").CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build the server: %v\n%s", err, out)
 			return 1
 		}
@@ -70,7 +70,7 @@ type node struct {
 
 // newNode describes a node; start starts it. Later overrides win over earlier ones.
 func newNode(t *testing.T, dir string, overrides ...string) *node {
-	n := &node{t: t, RingMQ: &proc.RingMQ{Binary: binary, Dir: dir, Overrides: append([]string{
+	n := &node{t: t, RingMQ: &proc.RingMQ{Binary: server, Dir: dir, Overrides: append([]string{
 		"s3.wal.path=0@file://" + filepath.Join(dir, "wal") + "?capacity=134217728", "group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=4",
 		"s3.wal.upload.interval.ms=500", "s3.wal.upload.threshold=8388608", "s3.wal.cache.size=67108864",
 	}, overrides...)}}
@@ -187,6 +187,40 @@ func (n *node) createTopic(topic string, partitions int, configs ...string) {
 	if err := verify.CreateTopic(n.t.Context(), []string{n.Seed()}, topic, partitions, set); err != nil {
 		n.t.Fatal(err)
 	}
+}
+
+// endOffsets returns the high watermark of each partition.
+func endOffsets(t *testing.T, n *node, topic string, partitions int) []int64 {
+	t.Helper()
+	return offsets(t, n, topic, partitions, (*kadm.Client).ListEndOffsets)
+}
+
+// startOffsets returns the log start offset of each partition.
+func startOffsets(t *testing.T, n *node, topic string, partitions int) []int64 {
+	t.Helper()
+	return offsets(t, n, topic, partitions, (*kadm.Client).ListStartOffsets)
+}
+
+func offsets(t *testing.T, n *node, topic string, partitions int, list func(*kadm.Client, context.Context, ...string) (kadm.ListedOffsets, error)) []int64 {
+	t.Helper()
+	cl := n.client()
+	defer cl.Close()
+	listed, err := list(kadm.NewClient(cl), t.Context(), topic)
+	if err == nil {
+		err = listed.Error()
+	}
+	if err != nil {
+		t.Fatalf("list offsets of %s: %v", topic, err)
+	}
+	found := make([]int64, partitions)
+	for p := range found {
+		o, ok := listed.Lookup(topic, int32(p))
+		if !ok {
+			t.Fatalf("no offset of %s-%d", topic, p)
+		}
+		found[p] = o.Offset
+	}
+	return found
 }
 
 // startMinIO starts a MinIO that ends with the test.

@@ -54,7 +54,7 @@ func walFull(t *testing.T, wal, cache string, records int64, wait time.Duration)
 
 	// What room is left is less than a request of the load; smaller ones may still find some.
 	await(t, 30*time.Second, "refusal of small requests", func() bool { return produceOnce(t, n, "impatient", 100*time.Millisecond) != nil })
-	kept := count(t, n, "impatient", 1, 0)
+	kept := count(t, n, "impatient", 1)
 	for _, timeout := range []time.Duration{300 * time.Millisecond, 1500 * time.Millisecond} {
 		begun := time.Now()
 		code := produceOnce(t, n, "impatient", timeout)
@@ -65,8 +65,8 @@ func walFull(t *testing.T, wal, cache string, records int64, wait time.Duration)
 	}
 	l.run(wait)
 	// What is there is served meanwhile, also what has left memory.
-	if got := count(t, n, "full", 4, l.acked()); got < l.acked() {
-		t.Errorf("%d records readable, %d were acknowledged", got, l.acked())
+	if acked, got := l.acked(), count(t, n, "full", 4); got < acked {
+		t.Errorf("%d records readable, %d were acknowledged", got, acked)
 	}
 	taken := l.acked()
 
@@ -87,7 +87,7 @@ func walFull(t *testing.T, wal, cache string, records int64, wait time.Duration)
 	if limit := int64(256 * mib); rss > limit {
 		t.Errorf("resident memory grew to %d MiB, allowed are %d", rss/mib, limit/mib)
 	}
-	if got := count(t, n, "impatient", 1, kept+1); got != kept+1 {
+	if got := count(t, n, "impatient", 1); got != kept+1 {
 		t.Errorf("%d records of impatient producers, want %d: those that were timed out must not appear", got, kept+1)
 	}
 	n.Kill()
@@ -141,49 +141,11 @@ func produceOnce(t *testing.T, n *node, topic string, timeout time.Duration) err
 	return kerr.ErrorForCode(resp.(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode)
 }
 
-// count reads a topic until no more than its present end offsets, and returns how many records it found. It stops waiting when want were read.
-func count(t *testing.T, n *node, topic string, partitions int, want int64) (records int64) {
+// count reads a topic up to its present end, and returns how many records it found.
+func count(t *testing.T, n *node, topic string, partitions int) (records int64) {
 	t.Helper()
-	cl := n.client()
-	defer cl.Close()
-	req := kmsg.NewPtrListOffsetsRequest()
-	req.ReplicaID = -1
-	rt := kmsg.NewListOffsetsRequestTopic()
-	rt.Topic = topic
-	for p := range partitions {
-		rp := kmsg.NewListOffsetsRequestTopicPartition()
-		rp.Partition, rp.Timestamp = int32(p), -1
-		rt.Partitions = append(rt.Partitions, rp)
-	}
-	req.Topics = append(req.Topics, rt)
-	resp, err := req.RequestWith(t.Context(), cl)
-	if err != nil {
-		t.Fatalf("list offsets: %v", err)
-	}
-	from, left := map[int32]kgo.Offset{}, map[int32]int64{}
-	for _, p := range resp.Topics[0].Partitions {
-		if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-			t.Fatalf("list offsets of %s-%d: %v", topic, p.Partition, err)
-		}
-		if p.Offset > 0 {
-			from[p.Partition], left[p.Partition] = kgo.NewOffset().AtStart(), p.Offset
-		}
-	}
-	reader := n.client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
-	defer reader.Close()
-	deadline := time.Now().Add(2 * time.Minute)
-	for len(left) > 0 && time.Now().Before(deadline) {
-		reader.PollFetches(t.Context()).EachRecord(func(r *kgo.Record) {
-			if end, reading := left[r.Partition]; reading {
-				records++
-				if r.Offset >= end-1 {
-					delete(left, r.Partition)
-				}
-			}
-		})
-	}
-	if len(left) > 0 {
-		t.Errorf("%s: partitions %v not read to their end, %d records of %d", topic, left, records, want)
+	for _, d := range digestTopic(t, n, topic, partitions) {
+		records += d.records
 	}
 	return records
 }
