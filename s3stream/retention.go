@@ -85,9 +85,9 @@ func (st *Stream) Sizes() int64 {
 func (st *Stream) Retain(nowMillis, retentionMillis, retentionBytes int64) (start int64) {
 	start = st.start.Load()
 	confirmed := st.confirmed.Load()
-	excess := int64(math.MinInt64)
+	excess := int64(-1) // how much there is too much of; -1: nothing, or no limit
 	if retentionBytes >= 0 {
-		excess = st.Sizes() - retentionBytes
+		excess = max(-1, st.Sizes()-retentionBytes)
 	}
 	old := int64(math.MinInt64)
 	if retentionMillis >= 0 {
@@ -99,7 +99,7 @@ func (st *Stream) Retain(nowMillis, retentionMillis, retentionBytes int64) (star
 		if r.End > confirmed || !expired && n > excess {
 			return false
 		}
-		excess -= n
+		excess = max(-1, excess-n)
 		start = r.End
 		return true
 	})
