@@ -156,9 +156,9 @@ func (op *produceOp) resume(frame []byte) netpoll.Verdict {
 	return op.serve(string(header.ClientID) == adminClientID)
 }
 
-// abandon ends a held request whose connection is gone.
+// abandon ends a held request whose connection is gone, and its frame with it: there is no answer, as for acks=0.
 func (op *produceOp) abandon() {
-	op.request.CloneInto(&op.names)
+	op.names.Acks = 0
 	op.done()
 }
 

@@ -102,6 +102,7 @@ func (b *Broker) fetch(st *connState, header kproto.RequestHeader, body []byte) 
 	st.begin()
 	st.fetch.Store(op)
 	if code := op.begin(); code != kproto.None {
+		st.fetch.Store(nil)
 		op.answerError(code)
 		return netpoll.Next
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"sync/atomic"
@@ -111,6 +112,10 @@ func (b *Broker) Frame(c *netpoll.Conn, frame []byte) netpoll.Verdict {
 	req.SetVersion(header.Version)
 	err = kproto.CheckRequest(header.Key, header.Version, body)
 	if err == nil {
+		if !api.inline {
+			// kmsg's []byte fields alias what they are decoded from, and the frame is ours only until we return.
+			body = bytes.Clone(body)
+		}
 		err = readBody(req, body)
 	}
 	if err != nil {
