@@ -94,8 +94,8 @@ func openRetry(path string, flags int) (int, error) {
 	}
 }
 
-// measure finds the size and checks that direct I/O in pages of 4 KiB is possible.
-func (d *fileDevice) measure() error {
+// stat finds the size.
+func (d *fileDevice) stat() error {
 	if d.block {
 		var size uint64
 		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(d.fd), unix.BLKGETSIZE64, uintptr(unsafe.Pointer(&size))); errno != 0 {
@@ -108,6 +108,14 @@ func (d *fileDevice) measure() error {
 			return fmt.Errorf("wal: fstat %s: %w", d.path, err)
 		}
 		d.size = st.Size &^ (pageBytes - 1)
+	}
+	return nil
+}
+
+// measure finds the size and checks that direct I/O in pages of 4 KiB is possible.
+func (d *fileDevice) measure() error {
+	if err := d.stat(); err != nil {
+		return err
 	}
 	var sx unix.Statx_t
 	err := unix.Statx(d.fd, "", unix.AT_EMPTY_PATH, unix.STATX_DIOALIGN, &sx)
