@@ -43,6 +43,7 @@ type Broker struct {
 	controller  kraft.Controller
 	brokerEpoch int64
 	wal         *wal.Log
+	walState    *walState
 	bucket      objstore.Bucket
 	storage     *s3stream.Storage
 	server      *netpoll.Server
@@ -78,8 +79,8 @@ const (
 
 // Start brings a broker up: register, recover the WAL, open the partitions, listen, unfence. On an error everything that was started is
 // closed again.
-func Start(ctx context.Context, o Options) (b *Broker, err error) {
-	b = &Broker{cfg: o.Config, node: o.Node, log: o.Logger, onFailure: o.OnFailure, controller: o.Node.Controller(), apis: newAPITable(), topics: newTopics(),
+func Start(ctx context.Context, o Options) (_ *Broker, err error) {
+	b := &Broker{cfg: o.Config, node: o.Node, log: o.Logger, onFailure: o.OnFailure, controller: o.Node.Controller(), apis: newAPITable(), topics: newTopics(),
 		fetches: newFetchSessions(o.Config.Fetch.SessionCacheSize)}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.openers.limit(openersMax)
@@ -171,6 +172,9 @@ func (b *Broker) openStorage(ctx context.Context) (err error) {
 	})
 	if err != nil {
 		return fmt.Errorf("engine: s3.wal.path: %w", err)
+	}
+	if b.walState, err = openWALState(b.cfg.MetadataLogDir, b.wal, b.cfg.WAL.Path); err != nil {
+		return err
 	}
 	opened := time.Since(begun)
 	b.storage, err = s3stream.Open(ctx, s3stream.Options{
@@ -282,6 +286,9 @@ func (b *Broker) Close(ctx context.Context) error {
 	b.background.Wait()
 	b.openers.wait()
 	b.coldReads.wait()
+	if flushErr == nil && closeErr == nil && b.storage.Stats().PendingBytes == 0 {
+		closeErr = b.walState.empty()
+	}
 	closeErr = errors.Join(closeErr, b.server.Close())
 	b.log.Info("broker closed", "uploaded_all", flushErr == nil, "took", time.Since(begun))
 	return closeErr
