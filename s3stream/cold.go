@@ -147,10 +147,15 @@ func (t *tail) onDevice(offset int64) (wal.Position, bool) {
 // deviceBlock returns a block of the WAL through the block cache.
 func (s *Storage) deviceBlock(ctx context.Context, block wal.Position) (*deviceBlock, error) {
 	key := blockKey{walObject, int64(block)}
-	for {
+	for joined := false; ; {
 		if b, ok := s.blocks.get(key); ok {
+			err := b.wait(ctx)
+			if err != nil && ctx.Err() == nil && !joined {
+				joined = true // it was somebody else's attempt: make one of our own
+				continue
+			}
 			s.count.hits.Add(1)
-			return b.device, b.wait(ctx)
+			return b.device, err
 		}
 		bs := s.blocks.claim(key, 1, false, func(int) int64 { return 0 })
 		if len(bs) == 0 {
@@ -190,10 +195,15 @@ func (s *Storage) locate(ctx context.Context, id StreamID, offset int64) (Object
 // cache or on its way.
 func (s *Storage) block(ctx context.Context, id ObjectID, rd *object.Reader, i int, want int64) (b *object.Block, hit bool, err error) {
 	key := blockKey{id, int64(i)}
-	for {
+	for joined := false; ; {
 		if c, ok := s.blocks.get(key); ok {
+			err := c.wait(ctx)
+			if err != nil && ctx.Err() == nil && !joined {
+				joined = true // it was somebody else's attempt, perhaps an old one: make one of our own
+				continue
+			}
 			s.count.hits.Add(1)
-			return &c.object, true, s.gone(id, c.wait(ctx))
+			return &c.object, true, s.gone(id, err)
 		}
 		bs := s.claimRun(id, rd, i, want, false)
 		if len(bs) == 0 {

@@ -39,27 +39,41 @@ func newIndexCache(s *Storage, capacity int64) *indexCache {
 
 // get returns the reader of an object. It may wait for the object store; an error is not kept.
 func (c *indexCache) get(ctx context.Context, o ObjectInfo) (*object.Reader, error) {
-	c.mu.Lock()
-	e := c.mu.entries[o.ID]
-	if e == nil {
-		e = &indexEntry{id: o.ID, done: make(chan struct{})}
-		c.mu.entries[o.ID] = e
-		if !c.storage.spawn(func() { c.fetch(e, o) }) {
-			delete(c.mu.entries, o.ID)
-			c.mu.Unlock()
+	for joined := false; ; joined = true {
+		e, mine := c.entry(o)
+		if e == nil {
 			return nil, ErrClosed
 		}
-	} else if e.next != nil {
-		c.unlinkLocked(e)
-		c.frontLocked(e)
+		select {
+		case <-e.done:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		if e.err == nil || mine || joined {
+			return e.reader, e.err
+		}
+		// It was somebody else's attempt, perhaps an old one: make one of our own.
 	}
-	c.mu.Unlock()
-	select {
-	case <-e.done:
-		return e.reader, e.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+}
+
+// entry returns the entry of an object; mine: it was not there and is being fetched now. nil: the storage is closed.
+func (c *indexCache) entry(o ObjectInfo) (e *indexEntry, mine bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.mu.entries[o.ID]; e != nil {
+		if e.next != nil {
+			c.unlinkLocked(e)
+			c.frontLocked(e)
+		}
+		return e, false
 	}
+	e = &indexEntry{id: o.ID, done: make(chan struct{})}
+	c.mu.entries[o.ID] = e
+	if !c.storage.spawn(func() { c.fetch(e, o) }) {
+		delete(c.mu.entries, o.ID)
+		return nil, false
+	}
+	return e, true
 }
 
 func (c *indexCache) fetch(e *indexEntry, o ObjectInfo) {
@@ -70,7 +84,7 @@ func (c *indexCache) fetch(e *indexEntry, o ObjectInfo) {
 	close(e.done)
 }
 
-// add keeps the index of an object that was just written.
+// put keeps what fetch has brought, unless it failed.
 func (c *indexCache) put(e *indexEntry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
