@@ -1,28 +1,29 @@
 // Command probe measures the latency of single Produce requests over plain sockets: one request per record, no client library, no
 // batching. In the closed mode each connection has one request in flight; with -rate requests are sent on a schedule, whatever the server
-// does, and latency counts from the time that a request was due (no coordinated omission).
+// does, and latency counts from the time that a request was due (no coordinated omission). How late the probe itself sent is printed too.
 //
 //	go run ./bench/probe -server 127.0.0.1:9092                       one connection, one in flight
 //	go run ./bench/probe -server 127.0.0.1:9092 -rate 5000 -conns 4   open loop
 //	go run ./bench/probe -server 127.0.0.1:9092 -conns 64 -size 100 -partitions 16
+//
+// With -rate, requests that are unanswered when the measured time ends are waited for, at most as long as -drain. What is still unanswered
+// then counts with the latency that it has reached, and in the field "unanswered": a server that collapses does not look better for it.
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"net"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/ringmq/ringmq/bench/measure"
+	"github.com/ringmq/ringmq/bench/wire"
 )
 
 type options struct {
@@ -30,12 +31,15 @@ type options struct {
 	topic      string
 	partitions int
 	conns      int
-	rate       int
+	rate       float64
 	size       int
 	records    int
+	acks       int
 	duration   time.Duration
 	warmup     time.Duration
+	drain      time.Duration
 	json       bool
+	hdr        string
 }
 
 func main() {
@@ -44,172 +48,190 @@ func main() {
 	flag.StringVar(&o.topic, "topic", "probe", "topic, created if missing")
 	flag.IntVar(&o.partitions, "partitions", 1, "partitions of the topic")
 	flag.IntVar(&o.conns, "conns", 1, "connections")
-	flag.IntVar(&o.rate, "rate", 0, "requests a second over all connections; 0: one in flight per connection")
+	flag.Float64Var(&o.rate, "rate", 0, "requests a second over all connections; 0: one in flight per connection")
 	flag.IntVar(&o.size, "size", 1024, "bytes of a record's value")
 	flag.IntVar(&o.records, "records", 1, "records per request")
+	flag.IntVar(&o.acks, "acks", -1, "acknowledgement to ask for: -1 or 1")
 	flag.DurationVar(&o.duration, "duration", 10*time.Second, "measured time")
 	flag.DurationVar(&o.warmup, "warmup", 2*time.Second, "time before that")
+	flag.DurationVar(&o.drain, "drain", 10*time.Second, "with -rate: how long to wait for answers in the end")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
+	flag.StringVar(&o.hdr, "hdr", "", "write the distribution to this file: *.hlog as HdrHistogram's log, else its table of percentiles")
 	flag.Parse()
-	if err := run(o); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "probe:", err)
 		os.Exit(1)
 	}
 }
 
-// result is what is printed. Latencies are in microseconds.
+// result is what is printed.
 type result struct {
-	Requests  int64   `json:"requests"`
-	PerSecond float64 `json:"requests_per_second"`
-	P50       int64   `json:"p50_us"`
-	P99       int64   `json:"p99_us"`
-	P999      int64   `json:"p999_us"`
-	P9999     int64   `json:"p9999_us"`
-	Max       int64   `json:"max_us"`
+	Requests  int64           `json:"requests"`
+	PerSecond float64         `json:"requests_per_second"`
+	Latency   measure.Latency `json:"latency"`
+	// Late is how much after its due time a request was sent: the probe's own delay, contained in Latency. Open loop only.
+	Late       *measure.Latency `json:"late,omitempty"`
+	Unanswered int64            `json:"unanswered"`
 }
 
-func run(o options) error {
-	if err := createTopic(o); err != nil {
+// connection is what one connection measured.
+type connection struct {
+	latency, late *measure.Histogram
+	unanswered    int64
+	err           error
+}
+
+func run(ctx context.Context, o options) error {
+	switch {
+	case o.conns < 1 || o.partitions < 1 || o.records < 1 || o.size < 0 || o.rate < 0:
+		return errors.New("connections, partitions and records must be at least 1, size and rate not negative")
+	case o.acks != -1 && o.acks != 1:
+		return fmt.Errorf("-acks %d: there is no latency without an acknowledgement; allowed -1, 1", o.acks)
+	}
+	setup, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := wire.CreateTopic(setup, o.server, o.topic, o.partitions, nil); err != nil {
 		return err
 	}
-	begin := time.Now().Add(o.warmup)
+	start := time.Now()
+	begin := start.Add(o.warmup)
 	end := begin.Add(o.duration)
-	histograms := make([]*hdrhistogram.Histogram, o.conns)
-	errs := make([]error, o.conns)
+	all := make([]connection, o.conns)
 	var wg sync.WaitGroup
-	for i := range o.conns {
-		histograms[i] = hdrhistogram.New(1, int64(time.Minute/time.Microsecond), 3)
-		wg.Go(func() { errs[i] = drive(o, i, begin, end, histograms[i]) })
+	for i := range all {
+		all[i] = connection{latency: measure.NewHistogram(), late: measure.NewHistogram()}
+		wg.Go(func() { all[i].err = all[i].drive(ctx, o, i, start, begin, end) })
 	}
 	wg.Wait()
-	all := histograms[0]
-	for i := range errs {
-		if errs[i] != nil {
-			return errs[i]
+	sum := all[0]
+	for i, c := range all {
+		if c.err != nil {
+			return fmt.Errorf("connection %d: %w", i, c.err)
 		}
 		if i > 0 {
-			all.Merge(histograms[i])
+			sum.latency.Merge(c.latency)
+			sum.late.Merge(c.late)
+			sum.unanswered += c.unanswered
 		}
 	}
-	r := result{all.TotalCount(), float64(all.TotalCount()) / o.duration.Seconds(), all.ValueAtQuantile(50), all.ValueAtQuantile(99),
-		all.ValueAtQuantile(99.9), all.ValueAtQuantile(99.99), all.Max()}
+	return print(o, sum, begin, end)
+}
+
+func print(o options, sum connection, begin, end time.Time) error {
+	answered := sum.latency.Count() - sum.unanswered
+	r := result{Requests: answered, PerSecond: float64(answered) / o.duration.Seconds(), Latency: sum.latency.Latency(), Unanswered: sum.unanswered}
+	if o.rate > 0 {
+		late := sum.late.Latency()
+		late.Points = nil
+		r.Late = &late
+	}
+	if o.hdr != "" {
+		if err := sum.latency.WriteFile(o.hdr, begin, end); err != nil {
+			return err
+		}
+	}
 	if o.json {
 		return json.NewEncoder(os.Stdout).Encode(r)
 	}
-	fmt.Printf("%d requests, %.0f/s, latency us: p50 %d  p99 %d  p99.9 %d  p99.99 %d  max %d\n", r.Requests, r.PerSecond, r.P50, r.P99, r.P999, r.P9999, r.Max)
+	l := r.Latency
+	fmt.Printf("%d requests, %.0f/s, latency us: p50 %.0f  p99 %.0f  p99.9 %.0f  p99.99 %.0f  max %.0f", r.Requests, r.PerSecond, l.P50, l.P99, l.P999, l.P9999, l.Max)
+	if r.Late != nil {
+		fmt.Printf("; sent late by us: p50 %.0f  p99 %.0f; unanswered %d", r.Late.P50, r.Late.P99, r.Unanswered)
+	}
+	fmt.Println()
 	return nil
 }
 
-func createTopic(o options) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(o.server))
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	adm := kadm.NewClient(cl)
-	topics, err := adm.ListTopics(ctx, o.topic)
-	if err != nil {
-		return err
-	}
-	if topics.Has(o.topic) && topics[o.topic].Err == nil {
-		return nil
-	}
-	_, err = adm.CreateTopic(ctx, int32(o.partitions), 1, nil, o.topic)
-	return err
-}
-
 // drive runs one connection.
-func drive(o options, index int, begin, end time.Time, h *hdrhistogram.Histogram) error {
-	c, err := net.Dial("tcp", o.server)
+func (m *connection) drive(ctx context.Context, o options, index int, start, begin, end time.Time) error {
+	const client = "probe"
+	c, err := wire.Dial(ctx, o.server, client)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	frame := produceFrame(o.topic, int32(index%o.partitions), o.records, o.size)
-	in := bufio.NewReaderSize(c, 64<<10)
-	if o.rate == 0 {
-		return closedLoop(c, in, frame, begin, end, h)
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	var b wire.Batch
+	b.Reset(start)
+	value := make([]byte, o.size)
+	for i := range value {
+		value[i] = byte('a' + i%26)
 	}
-	return openLoop(c, in, frame, time.Duration(o.conns)*time.Second/time.Duration(o.rate), time.Duration(index)*time.Second/time.Duration(o.rate), begin, end, h)
+	for range o.records {
+		b.Add(value)
+	}
+	frame := wire.ProduceFrame(nil, client, o.topic, int32(index%o.partitions), int16(o.acks), b.Bytes())
+	if o.rate == 0 {
+		return m.closedLoop(c, frame, begin, end)
+	}
+	return m.openLoop(c, frame, measure.NewSchedule(start, o.rate).Share(index, o.conns), begin, end, o.drain)
 }
 
-func closedLoop(c net.Conn, in *bufio.Reader, frame []byte, begin, end time.Time, h *hdrhistogram.Histogram) error {
-	for id := uint32(1); ; id++ {
+func (m *connection) closedLoop(c *wire.Conn, frame []byte, begin, end time.Time) error {
+	for id := int32(1); ; id++ {
 		sent := time.Now()
 		if sent.After(end) {
 			return nil
 		}
-		correlation(frame, id)
-		if _, err := c.Write(frame); err != nil {
+		wire.SetCorrelation(frame, id)
+		if err := c.Send(frame); err != nil {
 			return err
 		}
-		if err := readResponse(in, id); err != nil {
+		if err := c.ReceiveProduced(id); err != nil {
 			return err
 		}
-		if sent.After(begin) {
-			_ = h.RecordValue(time.Since(sent).Microseconds())
+		if !sent.Before(begin) {
+			m.latency.Record(time.Since(sent))
 		}
 	}
 }
 
-// openLoop sends every interval from the first, whatever comes back.
-func openLoop(c net.Conn, in *bufio.Reader, frame []byte, interval, first time.Duration, begin, end time.Time, h *hdrhistogram.Histogram) error {
-	due := make(chan time.Time, 1<<20) // of requests under way: bounded by the run
+// openLoop sends on schedule, whatever comes back. Answers come in the order of the requests, so their numbers say when they were due.
+func (m *connection) openLoop(c *wire.Conn, frame []byte, schedule measure.Schedule, begin, end time.Time, drain time.Duration) error {
+	total := schedule.Due(end)
+	c.SetDeadline(end.Add(drain))
 	failed := make(chan error, 1)
-	go func() {
-		defer close(due)
-		id := uint32(1)
-		for at := time.Now().Add(first); at.Before(end); at = at.Add(interval) {
-			if wait := time.Until(at); wait > 0 {
-				time.Sleep(wait)
+	go func() { failed <- m.send(c, frame, schedule, total, begin) }()
+	for i := range total {
+		due := schedule.At(i)
+		if err := c.ReceiveProduced(int32(i)); err != nil {
+			c.Close()
+			if serr := <-failed; serr != nil && !errors.Is(serr, os.ErrDeadlineExceeded) {
+				return serr
 			}
-			correlation(frame, id)
-			id++
-			if _, err := c.Write(frame); err != nil {
-				failed <- err
-				return
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				return err
 			}
-			due <- at
+			for ; i < total; i++ {
+				if due := schedule.At(i); !due.Before(begin) {
+					m.unanswered++
+					m.latency.Record(time.Since(due))
+				}
+			}
+			return nil
 		}
-	}()
-	id := uint32(1)
-	for at := range due {
-		if err := readResponse(in, id); err != nil {
-			return err
-		}
-		id++
-		if at.After(begin) {
-			_ = h.RecordValue(time.Since(at).Microseconds())
+		if !due.Before(begin) {
+			m.latency.Record(time.Since(due))
 		}
 	}
-	select {
-	case err := <-failed:
-		return err
-	default:
-		return nil
-	}
+	return <-failed
 }
 
-// readResponse reads one answer and checks its correlation id and its error code.
-func readResponse(in *bufio.Reader, id uint32) error {
-	var head [9]byte
-	if _, err := io.ReadFull(in, head[:]); err != nil {
-		return err
-	}
-	size := binary.BigEndian.Uint32(head[:])
-	if got := binary.BigEndian.Uint32(head[4:]); got != id {
-		return fmt.Errorf("response %d, want %d", got, id)
-	}
-	rest := make([]byte, size-5)
-	if _, err := io.ReadFull(in, rest); err != nil {
-		return err
-	}
-	// topics 1 (compact count), name, partitions 1, index 4, error code 2
-	name := int(rest[1]) - 1
-	if code := int16(binary.BigEndian.Uint16(rest[2+name+1+4:])); code != 0 {
-		return fmt.Errorf("error code %d", code)
+func (m *connection) send(c *wire.Conn, frame []byte, schedule measure.Schedule, total int64, begin time.Time) error {
+	p := measure.NewPacer()
+	defer p.Close()
+	for i := range total {
+		due := schedule.At(i)
+		p.Until(due)
+		if !due.Before(begin) {
+			m.late.Record(time.Since(due))
+		}
+		wire.SetCorrelation(frame, int32(i))
+		if err := c.Send(frame); err != nil {
+			return err
+		}
 	}
 	return nil
 }
