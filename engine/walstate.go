@@ -46,7 +46,7 @@ func openWALState(dir string, log *wal.Log, target string) (*walState, error) {
 		return nil, fmt.Errorf("engine: %s: %q is not the state of a write-ahead log", s.path, b)
 	}
 	if state == walOpen && uuid != hex.EncodeToString(s.uuid[:]) {
-		return nil, fmt.Errorf("%w: s3.wal.path=%s holds the log %x, but log %s still has acknowledged records that are not in the object store; put that one back, "+
+		return nil, fmt.Errorf("%w: s3.wal.path=%s holds the log %x, but log %s may still have acknowledged records that are not in the object store; put that one back, "+
 			"or, if it is lost for good, accept the loss by removing %s", ErrWALMissing, target, s.uuid, uuid, s.path)
 	}
 	return s, s.write(walOpen)

@@ -48,6 +48,9 @@ func (p *Process) Pid() int { return p.cmd.Process.Pid }
 // Exited is closed when the process is gone.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
+// ExitStatus is the status with which the process ended, -1 when a signal ended it. REQUIRES: Exited is closed.
+func (p *Process) ExitStatus() int { return p.cmd.ProcessState.ExitCode() }
+
 // Signal sends a signal.
 func (p *Process) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
 
