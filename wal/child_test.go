@@ -11,9 +11,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 	"unsafe"
@@ -240,8 +240,10 @@ func forbid(nr uint32) error {
 		{Code: ret, K: allow},
 	}
 	filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
-	if _, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); errno != 0 {
-		return errno
+	runtime.LockOSThread() // both calls on one thread; the second spreads to all others
+	defer runtime.UnlockOSThread()
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
 	}
 	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, filterMode, allTasks, uintptr(unsafe.Pointer(&filter))); errno != 0 {
 		return errno
