@@ -87,8 +87,12 @@ func (op *produceOp) serve(admin bool) netpoll.Verdict {
 				op.next--
 				continue
 			}
+			op.request.CloneInto(&op.names) // the frame is not ours when the broker closes
 			op.conn.parked = op
 			op.broker.noteFull()
+			if op.broker.closing.Load() {
+				op.giveUp()
+			}
 			return netpoll.Hold
 		}
 	}
@@ -154,6 +158,16 @@ func (op *produceOp) resume(frame []byte) netpoll.Verdict {
 		}
 	}
 	return op.serve(string(header.ClientID) == adminClientID)
+}
+
+// giveUp answers a held request because the broker closes. Its frame stays held. Runs on the connection's goroutine.
+func (op *produceOp) giveUp() {
+	op.conn.parked = nil
+	op.broker.parked.remove(op.conn.conn)
+	for ; op.next < len(op.results); op.next++ {
+		op.results[op.next] = kproto.FailedProduce(kproto.NotLeaderOrFollower, "the broker is shutting down")
+	}
+	op.done()
 }
 
 // abandon ends a held request whose connection is gone, and its frame with it: there is no answer, as for acks=0.

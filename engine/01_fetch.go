@@ -50,9 +50,10 @@ type fetchOp struct {
 	run       func()      // runs op on the connection's goroutine; made once
 
 	// Whoever takes op out of conn.fetch ends it. A cold read and the end of the connection meet under mu.
-	mu    sync.Mutex
-	cold  bool // a worker reads from the object store
-	stray bool // a timer or a scheduled run may still come: not to be reused
+	mu        sync.Mutex
+	cold      bool               // a worker reads from the object store
+	interrupt context.CancelFunc // ends that read; see hotWaiter
+	stray     bool               // a timer or a scheduled run may still come: not to be reused
 }
 
 // fetchPart is one partition of a fetch.
@@ -76,6 +77,7 @@ type fetchPart struct {
 	first, count int  // slices
 	bytes        int
 	cold         bool
+	moved        bool // another leadership began while the fetch waited
 	watch        partition.Watch
 }
 
@@ -176,6 +178,7 @@ func (op *fetchOp) locate(f *fetchPart) {
 	f.position = partition.Position{HighWatermark: -1, LastStable: -1, LogStart: -1}
 	f.diverged.epoch, f.diverged.end = -1, -1
 	if f.part == nil || f.part.Resigned() {
+		f.moved = f.part != nil
 		f.part, f.code = op.broker.partitionByName(f.topic, f.topicID, op.header.Version >= 13, f.index)
 		if f.code != kproto.None {
 			return
@@ -192,39 +195,33 @@ func (op *fetchOp) locate(f *fetchPart) {
 
 // ready says whether the response may go out now.
 func (op *fetchOp) ready() bool {
-	if op.bytes >= op.minBytes || len(op.parts) == 0 || op.request.MaxWaitMillis <= 0 {
+	if op.bytes >= op.minBytes || len(op.parts) == 0 || op.request.MaxWaitMillis <= 0 || op.broker.closing.Load() {
 		return true
 	}
 	for i := range op.parts {
-		if f := &op.parts[i]; f.code != kproto.None || f.diverged.epoch >= 0 {
+		if f := &op.parts[i]; f.code != kproto.None || f.diverged.epoch >= 0 || f.moved {
 			return true
 		}
 	}
 	return false
 }
 
-// advance answers, or starts a cold read, or waits.
+// advance answers, or has cold partitions read, or waits.
 func (op *fetchOp) advance(timeUp bool) {
-	cold := op.coldParts()
+	cold := op.coldParts() > 0 && !timeUp
+	ready := op.ready() || timeUp || !time.Now().Before(op.deadline)
 	switch {
-	case cold > 0 && op.bytes == 0 && !timeUp:
+	case cold && (op.bytes == 0 || !ready):
 		op.readCold()
-	case op.ready() || timeUp || !time.Now().Before(op.deadline):
+	case cold && op.bytes < op.maxBytes:
+		op.addCold()
+	case ready:
 		op.prefetchCold()
 		op.conn.fetch.Store(nil)
 		op.answer()
 	case !op.watching:
 		op.wait()
 	}
-}
-
-func (op *fetchOp) coldParts() (n int) {
-	for i := range op.parts {
-		if op.parts[i].cold {
-			n++
-		}
-	}
-	return n
 }
 
 // wait parks the fetch until a partition moves or the time is up.
@@ -277,59 +274,6 @@ func (op *fetchOp) unwatch() {
 		op.parts[i].watch.Unwatch()
 	}
 }
-
-// readCold hands the fetch to a worker, which reads the cold partitions from the object store.
-func (op *fetchOp) readCold() {
-	op.unwatch()
-	op.mu.Lock()
-	op.cold = true
-	op.mu.Unlock()
-	op.broker.coldReads.Go(func() {
-		ctx, cancel := context.WithDeadline(op.broker.ctx, time.Now().Add(coldReadTimeout))
-		defer cancel()
-		for i := range op.parts {
-			f := &op.parts[i]
-			if !f.cold {
-				continue
-			}
-			if op.bytes > 0 && op.bytes >= op.maxBytes {
-				f.part.Prefetch(f.offset, int(f.maxBytes))
-				continue
-			}
-			f.cold = false
-			want := min(int(f.maxBytes), op.maxBytes-op.bytes)
-			slices, position, code, err := f.part.ReadCold(ctx, f.offset, max(want, 0), op.bytes == 0)
-			if err != nil && op.broker.coldErrors.allow() {
-				op.broker.log.Error("read from the object store failed", "topic", f.topic, "partition", f.index, "offset", f.offset, "cause", err)
-			}
-			f.first = len(op.slices)
-			op.slices = append(op.slices, slices...)
-			f.position, f.code = position, code
-			op.count(f)
-		}
-		op.mu.Lock()
-		op.cold = false
-		mine := op.conn.fetch.CompareAndSwap(op, nil)
-		op.mu.Unlock()
-		if mine {
-			op.answer()
-		} else {
-			op.finish(false)
-		}
-	})
-}
-
-// prefetchCold starts to read what this response leaves out because it is not in memory, for the next one.
-func (op *fetchOp) prefetchCold() {
-	for i := range op.parts {
-		if f := &op.parts[i]; f.cold {
-			f.part.Prefetch(f.offset, int(f.maxBytes))
-		}
-	}
-}
-
-// coldReadTimeout bounds one cold read; the client asks again.
-const coldReadTimeout = 25 * time.Second
 
 // closeFetch ends what a closed connection was waiting for. Runs on the connection's goroutine.
 func (st *connState) closeFetch() {

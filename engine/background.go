@@ -30,6 +30,32 @@ func (w *workers) Go(fn func()) {
 	})
 }
 
+// GoContext is Go, but fn runs without a slot when none is free before ctx ends; it has to be quick then.
+func (w *workers) GoContext(ctx context.Context, fn func()) {
+	w.group.Go(func() {
+		select {
+		case w.slots <- struct{}{}:
+			defer func() { <-w.slots }()
+		case <-ctx.Done():
+		}
+		fn()
+	})
+}
+
+// TryGo is Go if a slot is free at this moment; otherwise it returns false.
+func (w *workers) TryGo(fn func()) bool {
+	select {
+	case w.slots <- struct{}{}:
+	default:
+		return false
+	}
+	w.group.Go(func() {
+		defer func() { <-w.slots }()
+		fn()
+	})
+	return true
+}
+
 func (w *workers) wait() { w.group.Wait() }
 
 // rateLimit lets one event a second through, for log lines that hostile or broken peers could cause at will.
@@ -75,17 +101,23 @@ func (p *parking) remove(c *netpoll.Conn) {
 	p.mu.Unlock()
 }
 
-// wake resumes everybody. Called by the storage when there is room again; does not block.
+// wake resumes everybody; each is in the list until it is removed. Called by the storage when there is room again; does not block.
 func (p *parking) wake() {
+	p.each((*netpoll.Conn).Resume)
+}
+
+// clear empties the list.
+func (p *parking) clear() {
 	p.mu.Lock()
-	conns := p.conns
 	p.conns = nil
 	p.mu.Unlock()
-	for c, timer := range conns {
-		if timer != nil {
-			timer.Stop()
-		}
-		c.Resume()
+}
+
+func (p *parking) each(fn func(*netpoll.Conn)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		fn(c)
 	}
 }
 

@@ -40,6 +40,10 @@ type Broker struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 
+	serving context.Context // ends when Close begins: requests that wait are to be answered
+	closing atomic.Bool     // the same, for the hot path
+	endWait context.CancelFunc
+
 	controller  kraft.Controller
 	brokerEpoch int64
 	wal         *wal.Log
@@ -83,6 +87,7 @@ func Start(ctx context.Context, o Options) (_ *Broker, err error) {
 	b := &Broker{cfg: o.Config, node: o.Node, log: o.Logger, onFailure: o.OnFailure, controller: o.Node.Controller(), apis: newAPITable(), topics: newTopics(),
 		fetches: newFetchSessions(o.Config.Fetch.SessionCacheSize)}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.serving, b.endWait = context.WithCancel(b.ctx)
 	b.openers.limit(openersMax)
 	b.coldReads.limit(coldReadsMax)
 	defer func() {
@@ -112,6 +117,7 @@ func Start(ctx context.Context, o Options) (_ *Broker, err error) {
 	}
 	b.ready.Store(true)
 	b.starting.wake()
+	b.starting.clear()
 	b.startBackground()
 	return b, nil
 }
@@ -214,32 +220,12 @@ func OpenBucket(ctx context.Context, u config.BucketURI, log *slog.Logger) (objs
 	return bucket, nil
 }
 
-// waitPartitions returns when every partition that the image gives to this broker has been opened or has failed once.
-func (b *Broker) waitPartitions(ctx context.Context) error {
-	if err := b.node.WaitApplied(ctx, b.node.Image().Offset()); err != nil {
-		return err
-	}
-	for _, s := range b.topics.all() {
-		s.mu.Lock()
-		idle, working := s.idle, s.working
-		s.mu.Unlock()
-		if !working {
-			continue
-		}
-		select {
-		case <-idle:
-		case <-ctx.Done():
-			return fmt.Errorf("engine: partition %s-%d did not open in time: %w", s.topic.name, s.index, errors.Join(ctx.Err(), s.err))
-		}
+// afterOpen and beforeClose tie the coordinators to the partitions of their topics.
+func (b *Broker) afterOpen(p *partition.Partition) error {
+	if p.Topic == offsetsTopic {
+		return b.loadGroups(p)
 	}
 	return nil
-}
-
-// afterOpen and beforeClose tie the coordinators to the partitions of their topics.
-func (b *Broker) afterOpen(p *partition.Partition) {
-	if p.Topic == offsetsTopic {
-		b.loadGroups(p)
-	}
 }
 
 func (b *Broker) beforeClose(p *partition.Partition) {
@@ -265,12 +251,12 @@ func (b *Broker) fail(err error) {
 // expired context it hurries: what is not uploaded stays in the WAL, from which the next start recovers it.
 func (b *Broker) Close(ctx context.Context) error {
 	begun := time.Now()
+	b.stopWaiting()
 	err := b.server.Drain(ctx)
 	if err != nil {
 		b.log.Warn("connections did not drain", "cause", err)
 	}
 	b.unfollow()
-	b.groups.Close()
 	flushErr := b.storage.Flush(ctx)
 	if flushErr != nil {
 		b.log.Warn("the tail stays in the write-ahead log: the next start recovers and uploads it", "pending_bytes", b.storage.Stats().PendingBytes, "cause", flushErr)
@@ -292,6 +278,22 @@ func (b *Broker) Close(ctx context.Context) error {
 	closeErr = errors.Join(closeErr, b.server.Close())
 	b.log.Info("broker closed", "uploaded_all", flushErr == nil, "took", time.Since(begun))
 	return closeErr
+}
+
+// stopWaiting has every request answered that waits for something to happen: held joins and syncs, long polls, cold reads, produces that
+// wait for room in the WAL. Requests that come later are not served.
+func (b *Broker) stopWaiting() {
+	b.closing.Store(true)
+	b.endWait()
+	b.groups.Close()
+	b.eachOpen((*partition.Partition).Wake)
+	b.parked.each(func(c *netpoll.Conn) {
+		c.Execute(func() {
+			if op := c.Value.(*connState).parked; op != nil {
+				op.giveUp()
+			}
+		})
+	})
 }
 
 // abandon closes what a failed Start leaves behind.

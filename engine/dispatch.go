@@ -68,12 +68,17 @@ func (b *Broker) Closed(c *netpoll.Conn, err error) {
 // those before it are answered, and what follows waits for it.
 func (b *Broker) Frame(c *netpoll.Conn, frame []byte) netpoll.Verdict {
 	st := c.Value.(*connState)
+	if b.closing.Load() {
+		if st.parked != nil {
+			st.parked.giveUp()
+		}
+		return netpoll.Hold // for good: the connection is about to be closed
+	}
 	if !b.ready.Load() {
 		b.starting.add(c, time.Time{})
 		if !b.ready.Load() {
 			return netpoll.Hold
 		}
-		b.starting.remove(c)
 	}
 	if st.parked != nil {
 		return st.parked.resume(frame)

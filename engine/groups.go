@@ -65,14 +65,29 @@ func encodeGroupBatch(records []group.Record) []byte {
 	return builder.Bytes()
 }
 
-// loadGroups makes the coordinator serve the groups of a partition of __consumer_offsets that has just been opened.
-func (b *Broker) loadGroups(p *partition.Partition) {
+// loadGroups makes the coordinator serve the groups of a partition of __consumer_offsets that has just been opened. An error of reading
+// the partition is returned, to be tried again.
+func (b *Broker) loadGroups(p *partition.Partition) error {
+	var unread error
 	err := b.groups.Load(p.Index, p.LeaderEpoch, groupLog{p}, func(yield func(key, value []byte, timestamp int64) error) error {
-		return b.eachRecord(b.ctx, p, yield)
+		var refused error
+		unread = b.eachRecord(b.ctx, p, func(key, value []byte, timestamp int64) error {
+			refused = yield(key, value, timestamp)
+			return refused
+		})
+		if refused != nil {
+			unread = nil
+			return refused
+		}
+		return unread
 	})
-	if err != nil {
+	switch {
+	case unread != nil:
+		return fmt.Errorf("engine: load groups: %w", unread)
+	case err != nil && !errors.Is(err, group.ErrClosed):
 		b.log.Error("groups not loaded: the coordinator does not serve them", "topic", p.Topic, "partition", p.Index, "cause", err)
 	}
+	return nil
 }
 
 // eachRecord replays a partition from its start to its high watermark.

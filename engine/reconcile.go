@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/ringmq/ringmq/engine/config"
@@ -17,6 +18,7 @@ import (
 
 // onImage is the broker's subscription to the image.
 func (b *Broker) onImage(prev, next *kraft.Image, delta *kraft.Delta) {
+	defer b.topics.follow()
 	if delta.Full {
 		b.followAll(next)
 		return
@@ -32,6 +34,14 @@ func (b *Broker) onImage(prev, next *kraft.Image, delta *kraft.Delta) {
 	for _, r := range delta.Configs {
 		b.followConfig(next, r)
 	}
+}
+
+// follow notes that the table has followed an image.
+func (ts *topics) follow() {
+	ts.mu.Lock()
+	close(ts.followed)
+	ts.followed = make(chan struct{})
+	ts.mu.Unlock()
 }
 
 // followAll compares everything; for the first image and after a snapshot.
@@ -108,7 +118,7 @@ func (b *Broker) workOnLocked(s *slot) {
 	if s.working {
 		return
 	}
-	s.working, s.idle = true, make(chan struct{})
+	s.working, s.tried = true, make(chan struct{})
 	b.openers.Go(func() { b.workOn(s) })
 }
 
@@ -116,25 +126,28 @@ func (b *Broker) workOnLocked(s *slot) {
 // lost or the broker stops; the reason of a failure is logged at each new attempt.
 func (b *Broker) workOn(s *slot) {
 	delay := 50 * time.Millisecond
-	for {
+	for told := false; ; {
 		s.mu.Lock()
 		want := s.want
 		s.mu.Unlock()
 		err := b.bring(s, want)
 		s.mu.Lock()
-		s.err = err
-		if s.want == want && (err == nil || b.ctx.Err() != nil || errors.Is(err, s3stream.ErrFenced) || errors.Is(err, s3stream.ErrNotFound)) {
-			s.working = false
-			close(s.idle)
-			s.mu.Unlock()
+		current := s.want == want
+		over := current && (err == nil || b.ctx.Err() != nil || errors.Is(err, s3stream.ErrFenced) || errors.Is(err, s3stream.ErrNotFound))
+		if current && !told {
+			told = true
+			close(s.tried)
+		}
+		s.working = !over
+		s.mu.Unlock()
+		if over {
 			if err != nil && b.ctx.Err() == nil {
 				b.log.Warn("partition not opened: the metadata has moved on", "topic", s.topic.name, "partition", s.index, "epoch", want.epoch, "cause", err)
 			}
 			return
 		}
-		s.mu.Unlock()
-		if err != nil {
-			b.log.Error("partition stays closed, trying again", "topic", s.topic.name, "partition", s.index, "epoch", want.epoch, "retry_in", delay, "cause", err)
+		if err != nil && current {
+			b.log.Error("partition not served, trying again", "topic", s.topic.name, "partition", s.index, "epoch", want.epoch, "retry_in", delay, "cause", err)
 			select {
 			case <-b.ctx.Done():
 			case <-time.After(delay):
@@ -150,6 +163,7 @@ func (b *Broker) bring(s *slot, want assignment) error {
 	if current != nil && (!want.mine || current.LeaderEpoch != want.epoch) {
 		b.beforeClose(current)
 		s.open.Store(nil)
+		s.attached = false
 		if want.gone {
 			current.Resign()
 		} else if err := current.Close(b.ctx); err != nil && !errors.Is(err, s3stream.ErrFenced) {
@@ -161,9 +175,24 @@ func (b *Broker) bring(s *slot, want assignment) error {
 		b.storage.DropStream(s3stream.StreamID(want.stream))
 		return nil
 	}
-	if !want.mine || current != nil {
+	if !want.mine {
 		return nil
 	}
+	if current == nil {
+		var err error
+		if current, err = b.openPartition(s, want); err != nil {
+			return err
+		}
+	}
+	if s.attached {
+		return nil
+	}
+	err := b.afterOpen(current)
+	s.attached = err == nil
+	return err
+}
+
+func (b *Broker) openPartition(s *slot, want assignment) (*partition.Partition, error) {
 	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
 	defer cancel()
 	p, err := partition.Open(ctx, b.storage, partition.Options{
@@ -171,34 +200,74 @@ func (b *Broker) bring(s *slot, want assignment) error {
 		Config: b.topicConfig(b.node.Image(), s.topic.name), ProducerExpiration: b.cfg.Producer.IDExpiration, Logger: b.log,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.open.Store(p)
-	b.afterOpen(p)
+	p.SetConfig(b.topicConfig(b.node.Image(), s.topic.name)) // followConfig did not see the partition while it was being opened
+	return p, nil
+}
+
+// waitOpen waits until the broker has tried to do what the image wants of a topic's partitions, for the answer of CreateTopics: the
+// first produce then finds them open. It gives up quietly with the context.
+func (b *Broker) waitOpen(ctx context.Context, name string) {
+	for ctx.Err() == nil {
+		t := b.node.Image().Topic(name)
+		if t == nil || b.waitTried(ctx, t) { // nil: deleted again
+			return
+		}
+	}
+}
+
+// waitPartitions returns when every partition that the image gives to this broker has been opened or has failed once.
+func (b *Broker) waitPartitions(ctx context.Context) error {
+	var missing *kraft.Topic
+	b.node.Image().Topics(func(t *kraft.Topic) bool {
+		for b.node.Image().TopicByID(t.ID) != nil && !b.waitTried(ctx, t) {
+			if ctx.Err() != nil {
+				missing = t
+				break
+			}
+		}
+		return missing == nil
+	})
+	if missing != nil {
+		return fmt.Errorf("engine: the partitions of topic %s did not open in time: %w", missing.Name, context.Cause(ctx))
+	}
 	return nil
 }
 
-// waitOpen waits until the broker has done what the image wants of a topic's partitions, for the answer of CreateTopics: the
-// first produce then finds them open. It gives up quietly with the context.
-func (b *Broker) waitOpen(ctx context.Context, name string) {
+// waitTried waits until each partition of a topic has been tried, and returns true. Or it waits for the next change of the table, because
+// the topic is not wholly in it yet, and returns false.
+func (b *Broker) waitTried(ctx context.Context, kt *kraft.Topic) bool {
 	b.topics.mu.RLock()
+	followed := b.topics.followed
 	var slots []*slot
-	if t := b.topics.byName[name]; t != nil {
+	if t := b.topics.byID[kt.ID]; t != nil {
 		slots = append(slots, t.slots...)
 	}
 	b.topics.mu.RUnlock()
+	known := len(slots) >= len(kt.Partitions)
 	for _, s := range slots {
 		s.mu.Lock()
-		idle, working := s.idle, s.working
+		tried := s.tried
 		s.mu.Unlock()
-		if working {
-			select {
-			case <-idle:
-			case <-ctx.Done():
-				return
-			}
+		if tried == nil {
+			known = false
+			break
+		}
+		select {
+		case <-tried:
+		case <-ctx.Done():
+			return false
 		}
 	}
+	if !known {
+		select {
+		case <-followed:
+		case <-ctx.Done():
+		}
+	}
+	return known
 }
 
 // followConfig applies changed keys of a topic, or of the brokers (which are defaults of every topic).

@@ -12,9 +12,10 @@ import (
 // topics is the broker's table of topics and of the partitions that it has open: what produce and fetch look up. It follows the
 // image (see reconcile.go).
 type topics struct {
-	mu     sync.RWMutex
-	byName map[string]*topic
-	byID   map[kraft.TopicID]*topic
+	mu       sync.RWMutex
+	byName   map[string]*topic
+	byID     map[kraft.TopicID]*topic
+	followed chan struct{} // closed and replaced when the table has followed an image
 }
 
 // topic is one topic. name and id never change; slots is replaced by a longer one when partitions are added.
@@ -34,8 +35,9 @@ type slot struct {
 	mu      sync.Mutex
 	want    assignment
 	working bool
-	idle    chan struct{} // closed when the work under way is done; nil when there is none
-	err     error         // of the last attempt
+	tried   chan struct{} // closed after the first attempt at what is wanted, be it a failure; nil before any work
+
+	attached bool // afterOpen has succeeded for the open partition; used by the work only
 }
 
 // assignment is what the image wants of a partition.
@@ -47,7 +49,7 @@ type assignment struct {
 }
 
 func newTopics() *topics {
-	return &topics{byName: make(map[string]*topic), byID: make(map[kraft.TopicID]*topic)}
+	return &topics{byName: make(map[string]*topic), byID: make(map[kraft.TopicID]*topic), followed: make(chan struct{})}
 }
 
 // find looks a topic up by id or by name. No allocation.

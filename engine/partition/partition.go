@@ -180,6 +180,9 @@ func (p *Partition) ApplyRetention(ctx context.Context) (deletedTo int64, err er
 	return start, p.DeleteTo(ctx, start)
 }
 
+// Wake has every waiter look again.
+func (p *Partition) Wake() { p.waiters.wake() }
+
 // Resign ends the leadership: from now on every call answers NOT_LEADER_OR_FOLLOWER, and waiting fetches are woken to say so.
 func (p *Partition) Resign() {
 	p.closed.Store(true)
