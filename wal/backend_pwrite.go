@@ -85,7 +85,7 @@ func (p *pwriteBackend) wake() {
 	}
 }
 
-func (p *pwriteBackend) forget(*chunk) {}
+func (p *pwriteBackend) forget(*chunk) bool { return true }
 
 func (p *pwriteBackend) close() {
 	close(p.work)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/ringmq/ringmq/wal/internal/uring"
@@ -18,7 +19,7 @@ type uringBackend struct {
 	l    *Log
 	ring *uring.Ring
 	// table says whether buffers are registered at all. It goes false for good when the kernel refuses one.
-	table bool
+	table atomic.Bool
 	slots int
 }
 
@@ -43,7 +44,7 @@ func newBackend(l *Log) (backend, error) {
 	if err := ring.ReserveBuffers(u.slots); err != nil {
 		l.log.Warn("wal: writing from unregistered buffers", "error", err)
 	} else {
-		u.table = true
+		u.table.Store(true)
 	}
 	return u, nil
 }
@@ -59,7 +60,7 @@ func prioritize() {
 }
 
 func (u *uringBackend) mode() Mode       { return ModeURing }
-func (u *uringBackend) registered() bool { return u.table }
+func (u *uringBackend) registered() bool { return u.table.Load() }
 func (u *uringBackend) wake()            { u.ring.Wake() }
 
 func (u *uringBackend) write(id uint64, b []byte, off int64, c *chunk) error {
@@ -78,7 +79,7 @@ func (u *uringBackend) register(c *chunk) bool {
 	if c.known {
 		return true
 	}
-	if !u.table || c.slot < 0 || int(c.slot) >= u.slots {
+	if !u.table.Load() || c.slot < 0 || int(c.slot) >= u.slots {
 		return false
 	}
 	err := u.ring.SetBuffer(int(c.slot), c.mem)
@@ -86,7 +87,7 @@ func (u *uringBackend) register(c *chunk) bool {
 		c.known = true
 		return true
 	}
-	u.table = false
+	u.table.Store(false)
 	hint := ""
 	if errors.Is(err, unix.ENOMEM) {
 		var r unix.Rlimit
@@ -108,15 +109,17 @@ func (u *uringBackend) next() (id uint64, n int, err error, ok bool) {
 	return id, int(res), nil, ok
 }
 
-func (u *uringBackend) forget(c *chunk) {
+func (u *uringBackend) forget(c *chunk) bool {
 	if !c.known {
-		return
+		return true
 	}
 	if err := u.ring.ClearBuffer(int(c.slot)); err != nil {
-		// The slot would go on naming pages that are about to be unmapped, and a later chunk in it would be written from them.
-		panic(fmt.Sprintf("BUG: wal: %v", err))
+		// The slot still names the chunk's pages: were it unmapped and the slot used again, blocks would be written from them.
+		u.l.log.Error("wal: a registered buffer cannot be released, its memory is lost", "bytes", len(c.mem), "error", err)
+		return false
 	}
 	c.known = false
+	return true
 }
 
 func (u *uringBackend) close() { u.ring.Close() }

@@ -51,8 +51,8 @@ type backend interface {
 	// next takes one completion.
 	next() (id uint64, n int, err error, ok bool)
 	wake() // any goroutine, until the commit goroutine has ended
-	// forget undoes what the backend did with c's memory. No write uses it.
-	forget(c *chunk)
+	// forget undoes what the backend did with c's memory, which no write uses. false: it may not be unmapped.
+	forget(c *chunk) bool
 	// close ends the backend. REQUIRES: nothing is in flight, unless the device hangs.
 	close()
 }

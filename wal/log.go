@@ -19,10 +19,10 @@ type Log struct {
 	dev  Device
 	pool *pool
 
-	// super is the newest superblock. The identity in it (uuid, base, capacity) does not change after Open. Generation and
-	// GenStart are set by Recover. The rest belongs to the commit goroutine once that runs.
+	// super is the newest superblock. Recover sets it for good but for Sequence, Slot, Trim, Durable and Clean, which belong to the
+	// commit goroutine from then on.
 	super  superblock
-	ring   int64 // bytes of the ring
+	ring   int64 // bytes of the ring; like maxRec fixed by the end of Recover
 	maxRec int   // longest record
 
 	mu appendState
@@ -117,18 +117,27 @@ func open(o Options, dev Device, name string) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{opts: o, log: o.Logger, dev: dev, super: s, ring: s.ring()}
+	l := &Log{opts: o, log: o.Logger, dev: dev}
 	l.pool = newPool(o.MemoryBytes, l.kick)
-	l.maxRec = int(min(l.ring/2, o.MemoryBytes/2, maxBlockLength)) - blockHeader - recordHeader
 	l.mu.state = StateOpened
 	l.mu.trim = s.Trim
-	l.mu.starts = newBitmap(l.ring / pageBytes)
+	l.setRingLocked(s)
 	l.trimmed.Store(int64(s.Trim))
 	l.durable.Store(int64(s.Trim))
 	if l.commit, err = startCommitter(l); err != nil {
 		return nil, err
 	}
 	return l, nil
+}
+
+// setRingLocked adopts a superblock and what follows from its capacity.
+func (l *Log) setRingLocked(s superblock) {
+	l.super = s
+	if ring := s.ring(); ring != l.ring {
+		l.ring = ring
+		l.maxRec = int(min(ring/2, l.opts.MemoryBytes/2, maxBlockLength)) - blockHeader - recordHeader
+		l.mu.starts = newBitmap(ring / pageBytes)
+	}
 }
 
 // readSuperblocks returns the newer valid copy, after a blank device was formatted, and judges whether it is ours.
@@ -249,7 +258,7 @@ func (l *Log) usableLocked() error {
 // Stats returns a snapshot. Any goroutine.
 func (l *Log) Stats() Stats {
 	l.mu.Lock()
-	next, state := l.mu.next, l.mu.state
+	next, state, ring := l.mu.next, l.mu.state, l.ring
 	if b := l.mu.open; b != nil {
 		next = b.off + Position(roundUp(int64(b.used)))
 	}
@@ -260,7 +269,7 @@ func (l *Log) Stats() Stats {
 	}
 	return Stats{
 		State: state, Mode: l.commit.back.mode(), Registered: l.commit.back.registered(),
-		Capacity: l.ring, Used: int64(next - trim), Trim: trim, Next: next, Durable: Position(l.durable.Load()),
+		Capacity: ring, Used: int64(next - trim), Trim: trim, Next: next, Durable: Position(l.durable.Load()),
 		MemoryUsed: l.pool.usage(), MemoryBudget: l.opts.MemoryBytes, InFlight: int(l.stats.inFlight.Load()),
 		Appends: l.stats.appends.Load(), Writes: l.stats.writes.Load(), Bytes: l.stats.bytes.Load(),
 		Superblocks: l.stats.superblocks.Load(), Wakeups: l.stats.wakeups.Load(),

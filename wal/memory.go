@@ -192,14 +192,19 @@ func (p *pool) busy() bool {
 }
 
 // serve unmaps retired chunks after forget has taken them from the ring, and says whether hungry callers are to be told. Commit goroutine.
-func (p *pool) serve(forget func(*chunk)) (fed bool) {
+func (p *pool) serve(forget func(*chunk) bool) (fed bool) {
 	p.mu.Lock()
 	retired := p.mu.retired
 	p.mu.retired = nil
 	p.mu.Unlock()
+	n := 0
 	for _, c := range retired {
-		forget(c)
+		if forget(c) {
+			retired[n] = c
+			n++
+		}
 	}
+	retired = retired[:n] // what could not be forgotten stays mapped, and counted
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range retired {

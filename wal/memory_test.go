@@ -19,7 +19,7 @@ func TestPoolTrim(t *testing.T) {
 	wakes := 0
 	p := newPool(100*chunkBytes, func() { wakes++ })
 	var forgotten []*chunk
-	serve := func() bool { return p.serve(func(c *chunk) { forgotten = append(forgotten, c) }) }
+	serve := func() bool { return p.serve(func(c *chunk) bool { forgotten = append(forgotten, c); return true }) }
 	take := func(n int) (all []*chunk) {
 		for range n {
 			c, err := p.chunk()
