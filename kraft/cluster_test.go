@@ -186,7 +186,7 @@ func TestThreeVotersAndObserver(t *testing.T) {
 func TestLeaderChange(t *testing.T) {
 	c := newCluster(t, 3, nil)
 	c.startAll()
-	c.start(10)
+	observer := c.start(10)
 	for _, n := range c.nodes {
 		register(t, n)
 	}
@@ -202,7 +202,7 @@ func TestLeaderChange(t *testing.T) {
 			req := kmsg.NewPtrCreateTopicsRequest()
 			req.Topics = []kmsg.CreateTopicsRequestTopic{{Topic: name, NumPartitions: 1, ReplicationFactor: 1}}
 			tctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-			resp, err := c.nodes[10].Controller().Do(tctx, req)
+			resp, err := observer.Controller().Do(tctx, req)
 			cancel()
 			if err != nil {
 				continue // unknown, or the test is over

@@ -109,10 +109,12 @@ func (n *Node) startVoter() error {
 	n.core.peers = n.peers
 	n.ctl = newController(o, n.core)
 	n.snapshot.last = rec.Image.Offset()
+	n.applier = newApplier(n.ctl, rec.Image)
+	// From here on requests come in: everything that they need is there.
 	if n.server, err = n.listen(); err != nil {
+		n.applier.subs.close()
 		return errors.Join(fmt.Errorf("kraft: CONTROLLER listener: %w", err), log.Close())
 	}
-	n.applier = newApplier(n.ctl, rec.Image)
 	n.logger.Info("kraft: voter started", "node", o.NodeID, "dir", o.Dir, "listen", n.Addr(), "snapshot", rec.Image.Offset(), "entries", rec.Entries,
 		"committed", rec.HardState.GetCommit(), "duration", time.Since(start))
 	n.peers.run(n.core)
