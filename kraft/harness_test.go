@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ringmq/ringmq/kraft/image"
+	"github.com/ringmq/ringmq/kraft/record"
 )
 
 // harness is a controller on a log that commits at once, without raft: requests in, entries and images out.
@@ -124,4 +125,17 @@ func (h *harness) prepare(node int32, epoch int64, n int) ObjectID {
 		h.t.Fatal(r.Err())
 	}
 	return r.First
+}
+
+// move makes another broker the leader of a partition, as a balancer will.
+func (h *harness) move(id TopicID, partition, leader int32) {
+	h.t.Helper()
+	h.ctl.mu.Lock()
+	defer h.ctl.mu.Unlock()
+	tx := h.ctl.begin()
+	p := tx.img().TopicByID(id).Partitions[partition]
+	tx.add(&record.PartitionChanged{Topic: id, Partition: partition, Leader: leader, LeaderEpoch: p.LeaderEpoch + 1, PartitionEpoch: p.PartitionEpoch + 1})
+	if _, err := h.ctl.propose(tx); err != nil {
+		h.t.Fatal(err)
+	}
 }
