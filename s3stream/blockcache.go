@@ -26,6 +26,7 @@ type cachedBlock struct {
 	err    error
 	object object.Block // of an object
 	device *deviceBlock // of the WAL
+	states [][]byte     // checkpoints of an object
 
 	prev, next *cachedBlock // in the list of use; nil while on its way
 }

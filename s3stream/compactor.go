@@ -32,10 +32,15 @@ const (
 // A crash in the middle leaves prepared ids and perhaps objects that nobody refers to, for the sweeper. The commit replaces
 // the old objects by the new ones in one step; the old ones stay in the bucket for DeleteRetention, for those who are reading them.
 type compactor struct {
-	mu sync.Mutex // one compaction at a time
+	mu     sync.Mutex      // one compaction at a time
+	bucket objstore.Bucket // the storage's, paced
 }
 
 func (s *Storage) startCompactor() {
+	s.compact.bucket = s.bucket
+	if s.opts.CompactBytesPerSecond > 0 {
+		s.compact.bucket = &paced{Bucket: s.bucket, rate: s.opts.CompactBytesPerSecond}
+	}
 	if s.opts.CompactInterval > 0 {
 		s.work.Go(func() {
 			s.every(s.opts.CompactInterval, func(ctx context.Context) error { return s.compactSets(ctx, false) }, "compaction of stream-set objects")
@@ -91,7 +96,7 @@ func (s *Storage) rewrite(ctx context.Context, news []*newObject, old []ObjectIn
 		}
 		for i, n := range news {
 			n.id = first + ObjectID(i)
-			res, err := object.Compose(ctx, s.bucket, s.key(n.id), s.objectOptions(), n.pieces)
+			res, err := object.Compose(ctx, s.compact.bucket, s.key(n.id), s.objectOptions(), n.pieces)
 			if err != nil {
 				return fmt.Errorf("s3stream: compaction: object %d: %w", n.id, err)
 			}

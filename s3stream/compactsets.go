@@ -165,14 +165,14 @@ func (s *Storage) inMemory(ctx context.Context, group []ObjectInfo) (objstore.Bu
 		size += o.Size
 	}
 	if size > s.opts.CompactCacheBytes {
-		return s.bucket, nil
+		return s.compact.bucket, nil
 	}
-	m := &memoryCopy{Bucket: s.bucket, objects: make(map[string][]byte, len(group))}
+	m := &memoryCopy{Bucket: s.compact.bucket, objects: make(map[string][]byte, len(group))}
 	for _, o := range group {
 		b := make([]byte, o.Size)
 		for off := int64(0); off < o.Size; off += s.opts.PartBytes {
 			end := min(off+s.opts.PartBytes, o.Size)
-			if err := s.bucket.GetRange(ctx, s.key(o.ID), off, b[off:end]); err != nil {
+			if err := s.compact.bucket.GetRange(ctx, s.key(o.ID), off, b[off:end]); err != nil {
 				return nil, fmt.Errorf("s3stream: compaction: read object %d: %w", o.ID, err)
 			}
 		}

@@ -81,7 +81,7 @@ func mergeGroups(objs []ObjectInfo, maxBytes int64, force bool) [][]ObjectInfo {
 // merge writes a run of stream objects into one. Where they consist of large blocks the store copies them by itself.
 func (s *Storage) merge(ctx context.Context, info StreamInfo, group []ObjectInfo) error {
 	began := time.Now()
-	readers, err := s.open(ctx, s.bucket, group)
+	readers, err := s.open(ctx, s.compact.bucket, group)
 	if err != nil {
 		return err
 	}

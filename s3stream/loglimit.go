@@ -39,9 +39,11 @@ func (l *logLimiter) allow(subject string) (suppressed int, ok bool) {
 	return suppressed, true
 }
 
-// reset makes the next line about subject go through: the trouble is over.
-func (l *logLimiter) reset(subject string) {
+// reset makes the next line about subject go through: the trouble is over. It returns whether there was any.
+func (l *logLimiter) reset(subject string) bool {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, had := l.by[subject]
 	delete(l.by, subject)
-	l.mu.Unlock()
+	return had
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/ringmq/ringmq/s3stream/objstore"
 	"github.com/ringmq/ringmq/wal"
 )
 
@@ -210,35 +209,3 @@ type voidNote struct {
 }
 
 func (c *voidNote) Durable(_ wal.Position, err error) { c.done <- err }
-
-// checkpoint loads the newest state of a stream's owner: from the object with the highest end offset. nil and 0 when there is none.
-func (s *Storage) checkpoint(ctx context.Context, id StreamID, end int64) (state []byte, offset int64, err error) {
-	for attempt := 0; ; attempt++ {
-		objs := s.meta.Objects(nil, id, max(end-1, 0), 16)
-		if len(objs) == 0 {
-			return nil, 0, nil
-		}
-		o := objs[len(objs)-1]
-		state, offset, err = s.checkpointIn(ctx, id, o)
-		if err == nil || !errors.Is(err, objstore.ErrNotFound) || attempt == resolveAttempts {
-			return state, offset, err
-		}
-		s.indexes.drop(o.ID)
-	}
-}
-
-func (s *Storage) checkpointIn(ctx context.Context, id StreamID, o ObjectInfo) ([]byte, int64, error) {
-	r, err := s.indexes.get(ctx, o)
-	if err != nil {
-		return nil, 0, err
-	}
-	e, ok := r.Index().Checkpoint(int64(id))
-	if !ok {
-		return nil, 0, nil
-	}
-	state, err := r.ReadCheckpoint(ctx, e)
-	if err == nil && state == nil {
-		state = []byte{}
-	}
-	return state, e.Offset, err
-}

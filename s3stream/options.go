@@ -71,6 +71,10 @@ type Options struct {
 	// CompactCacheBytes bounds how many bytes of stream-set objects one compaction step takes in. Default 200 MiB.
 	CompactCacheBytes int64
 
+	// CompactBytesPerSecond bounds what the background compaction reads and sends, so that it does not take the network and the CPU from producers
+	// and readers. What the store copies by itself does not count. Default 64 MiB/s; negative: no bound.
+	CompactBytesPerSecond int64
+
 	// SweepInterval is the pause between two rounds of deleting destroyed objects. Default 1 min; negative: only when Sweep is called.
 	SweepInterval time.Duration
 	// DeleteRetention is how long a destroyed object stays in the bucket for those who still read it. Default 10 min.
@@ -146,6 +150,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CompactCacheBytes == 0 {
 		o.CompactCacheBytes = 200 << 20
+	}
+	if o.CompactBytesPerSecond == 0 {
+		o.CompactBytesPerSecond = 64 << 20
 	}
 	if o.OnSpace == nil {
 		o.OnSpace = func() {}

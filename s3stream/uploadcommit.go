@@ -32,6 +32,9 @@ func (s *Storage) commitUpload(ctx context.Context, objects []*uploadObject, inf
 		if changed {
 			fenced = 0
 		}
+		if err := s.continues(live); err != nil {
+			return uploaded{}, err
+		}
 		if errors.Is(err, ErrFenced) || errors.Is(err, ErrNotFound) {
 			if fenced++; fenced > fencedAttempts {
 				return uploaded{}, fmt.Errorf("s3stream: commit of object %d: %w", live[0].ID, err)
@@ -96,6 +99,18 @@ func (it *uploadItem) reopening(s *Storage, m StreamInfo) bool {
 	it.tail.mu.Lock()
 	defer it.tail.mu.Unlock()
 	return m.Node == s.opts.NodeID && it.tail.mu.opening
+}
+
+// continues returns an error when the objects do not continue their streams any more: they are of no use, and the segment must be planned anew.
+func (s *Storage) continues(infos []ObjectInfo) error {
+	for _, o := range infos {
+		for _, r := range o.Ranges {
+			if m, ok := s.meta.Stream(r.Stream); ok && !m.Deleted && m.End != r.Start && m.Start < r.Start {
+				return fmt.Errorf("s3stream: object %d holds stream %d [%d, %d), which ends at %d", o.ID, r.Stream, r.Start, r.End, m.End)
+			}
+		}
+	}
+	return nil
 }
 
 // isCommitted reports whether a commit whose answer was lost has taken effect.

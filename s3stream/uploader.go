@@ -33,7 +33,9 @@ func (s *Storage) upload() {
 			pause = s.opts.RetryMin
 			s.finishSegment(g)
 			if sum.objects > 0 {
-				s.limiter.reset("upload")
+				if s.limiter.reset("upload") {
+					s.logger.Info("uploads work again", "bucket", s.bucket.Name(), "pending_bytes", s.cached.pending.Load())
+				}
 				s.uploadsAgain(&failing)
 				s.count.uploads.Add(1)
 				s.count.objects.Add(int64(sum.objects))

@@ -65,36 +65,51 @@ func (s *Storage) writeObject(ctx context.Context, o *uploadObject) (ObjectInfo,
 	return info, nil
 }
 
-// writeCheckpoint adds the state of the stream's owner to the object; or, when nobody has opened the stream since the start, the newest state
-// that was stored before, because the object with the highest end offset must have it.
+// writeCheckpoint adds the state of the stream's owner to the object; or, when nobody has opened the stream since the start or its owner has none to give,
+// the newest state that was stored before, because the object with the highest end offset must have it.
 func (s *Storage) writeCheckpoint(ctx context.Context, w *object.Writer, it *uploadItem) error {
-	var state []byte
-	var offset int64
 	if it.stream != nil && it.stream.owner != nil {
-		for attempt := 0; ; attempt++ {
-			if offset, state = it.stream.owner.Checkpoint(); offset >= it.end {
-				break
-			}
-			if attempt == ownerAttempts {
-				return fmt.Errorf("s3stream: the owner of stream %d gave a checkpoint at offset %d, want at least %d", it.tail.id, offset, it.end)
-			}
-			select {
-			case <-time.After(ownerPause):
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
+		offset, state, err := it.ask(ctx)
+		if err == nil {
+			it.checkpoint = offset
+			return w.Checkpoint(int64(it.tail.id), offset, state)
 		}
-		it.checkpoint = offset
-	} else {
-		var err error
-		if state, offset, err = s.checkpoint(ctx, it.tail.id, it.committed); err != nil {
-			return fmt.Errorf("s3stream: carry the checkpoint of stream %d along: %w", it.tail.id, err)
+		if ctx.Err() != nil {
+			return err
 		}
-		if state == nil {
-			return nil
+		// One owner must not hold up the uploads of all others. The older state is right too: more is replayed behind it.
+		if quiet, ok := s.limiter.allow("checkpoint"); ok {
+			s.logger.Error("no checkpoint from the owner of a stream, its last one is carried along", "stream", it.tail.id, "cause", err, "not_logged", quiet)
 		}
 	}
+	it.checkpoint = 0
+	state, offset, err := s.checkpoint(ctx, it.tail.id, it.committed)
+	if err != nil {
+		return fmt.Errorf("s3stream: carry the checkpoint of stream %d along: %w", it.tail.id, err)
+	}
+	if state == nil {
+		return nil
+	}
 	return w.Checkpoint(int64(it.tail.id), offset, state)
+}
+
+// ask gets a checkpoint from the owner that covers what is uploaded. An owner that was just opened may be behind for a moment.
+func (it *uploadItem) ask(ctx context.Context) (offset int64, state []byte, err error) {
+	for attempt := 0; ; attempt++ {
+		offset, state = it.stream.owner.Checkpoint()
+		if offset >= it.end && len(state) <= object.MaxStateBytes {
+			return offset, state, nil
+		}
+		if attempt == ownerAttempts {
+			return 0, nil, fmt.Errorf("s3stream: the owner of stream %d gave %d bytes at offset %d, want at most %d bytes at %d or behind",
+				it.tail.id, len(state), offset, object.MaxStateBytes, it.end)
+		}
+		select {
+		case <-time.After(ownerPause):
+		case <-ctx.Done():
+			return 0, nil, context.Cause(ctx)
+		}
+	}
 }
 
 // awaitDurable waits until the WAL has everything that the objects hold or speak of: a checkpoint must never be ahead of what a crash leaves.
