@@ -17,6 +17,7 @@ type harness struct {
 	ctl     *controller
 	applier *applier
 	entries []entry
+	base    int64 // offset before the first of entries
 	now     time.Time
 	stop    chan struct{}
 }
@@ -38,7 +39,7 @@ func newHarness(t testing.TB, change func(*Options)) *harness {
 }
 
 func (h *harness) append(data []byte) {
-	h.entries = append(h.entries, entry{index: int64(len(h.entries)) + 1, term: 1, data: data})
+	h.entries = append(h.entries, entry{index: h.base + int64(len(h.entries)) + 1, term: 1, data: data})
 	if err := h.applier.apply(h.entries[len(h.entries)-1:]); err != nil {
 		h.t.Fatal(err)
 	}
