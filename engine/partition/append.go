@@ -2,6 +2,7 @@ package partition
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/ringmq/ringmq/engine/config"
 	"github.com/ringmq/ringmq/engine/kproto"
@@ -52,6 +53,12 @@ func (p *Partition) Append(records []byte, version int16, done s3stream.Done) Ap
 		r.RecordErrors = bad.RecordErrors
 		r.LogStart = p.LogStart()
 		return r
+	}
+	switch {
+	case batch.IsTransactional():
+		return refused(kproto.InvalidTxnState, "this broker coordinates no transactions")
+	case int64(len(batch)) > cfg.SegmentBytes:
+		return refused(kproto.RecordListTooLarge, fmt.Sprintf("batch of %d bytes, segment.bytes is %d", len(batch), cfg.SegmentBytes))
 	}
 	return p.appendChecked(batch, logAppendTime, now, done)
 }

@@ -112,7 +112,10 @@ func (p *Partition) replay(r s3stream.Record) error {
 	defer p.mu.Unlock()
 	p.mu.epochs.assign(b.PartitionLeaderEpoch(), r.First)
 	if id := b.ProducerID(); id >= 0 && !b.IsControl() {
-		p.mu.producers.record(id, b.ProducerEpoch(), b.BaseSequence(), b.LastSequence(), r.First, r.Next-1, p.opts.Now())
+		known := p.mu.producers.record(id, b.ProducerEpoch(), b.BaseSequence(), b.LastSequence(), r.First, r.Next-1, p.opts.Now())
+		if config.TimestampType(b.TimestampType()) == config.LogAppendTime {
+			known.timestamp = b.MaxTimestamp()
+		}
 	}
 	p.mu.next = r.Next
 	return nil
