@@ -104,7 +104,7 @@ func Bench(ctx context.Context, o BenchOptions, report func(BenchResult)) error 
 	for _, size := range o.Sizes {
 		for _, depth := range o.Depths {
 			for _, method := range benchMethods {
-				if err := withContext(ctx); err != nil {
+				if err := ended(ctx); err != nil {
 					return err
 				}
 				report(measureOne(ctx, o, path, method, size, depth))

@@ -37,7 +37,7 @@
 //
 // A write that returned through O_DSYNC survives power loss. A write that did not return may have stored any of its sectors. Sectors
 // that were not written do not change. Everything read is checksummed, so a device that breaks these rules is found out, except
-// when it loses the very last block before an unclean end: no later block testifies to it.
+// when it loses the last blocks before an unclean end: no later block testifies to them.
 //
 // # Files
 //

@@ -208,7 +208,7 @@ func dumpAll(ctx context.Context, out io.Writer, path string, info Info) error {
 	defer r.close()
 	fmt.Fprintf(out, "outside the chain:\n")
 	for at := int64(ringStart); at < s.Capacity; {
-		if err := withContext(ctx); err != nil {
+		if err := ended(ctx); err != nil {
 			return err
 		}
 		r.seek(at)

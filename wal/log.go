@@ -325,8 +325,8 @@ func (l *Log) kick() {
 	}
 }
 
-// withContext says whether ctx has ended, without a channel operation per call site.
-func withContext(ctx context.Context) error {
+// ended returns why ctx has ended, or nil.
+func ended(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("wal: %w", err)
 	}

@@ -12,7 +12,7 @@ const readBuffers = 4
 // fn. block is an Entry.Block. It serves entries whose memory was given back; the block must be durable. Errors: ErrTrimmed,
 // ErrCorrupt, ErrNotRecovered, ErrClosed, those of the device and of fn. Any goroutine; it blocks.
 func (l *Log) ReadBlock(ctx context.Context, block Position, fn func(Entry) error) error {
-	if err := withContext(ctx); err != nil {
+	if err := ended(ctx); err != nil {
 		return err
 	}
 	length, err := l.extent(block)

@@ -133,6 +133,47 @@ func TestRandomFlips(t *testing.T) {
 	}
 }
 
+// FuzzRecover changes a log as the input says, three bytes of place and one to be xored in each time: what is recovered is a prefix of what was
+// written, or the damage is reported.
+func FuzzRecover(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte{0, 0, 0, 1})
+	f.Add([]byte{0, 0, 2, 255, 64, 16, 2, 7})
+	var images [2][]byte
+	var records []got // the same in both
+	var o Options
+	f.Fuzz(func(t *testing.T, edits []byte) {
+		if images[0] == nil {
+			images[0], _, _, _ = history(t, 10, false)
+			images[1], o, records, _ = history(t, 10, true)
+		}
+		damaged := bytes.Clone(images[len(edits)%2])
+		for ; len(edits) >= 4; edits = edits[4:] {
+			damaged[int(edits[0])|int(edits[1])<<8|int(edits[2]&0x7)<<16] ^= edits[3]
+		}
+		o.Device, o.Logger = waltest.FromImage(damaged), nil
+		l, err := Open(o)
+		if err != nil {
+			if !errors.Is(err, ErrForeign) {
+				t.Fatal(err)
+			}
+			return
+		}
+		defer l.Close(false)
+		i := 0
+		err = l.Recover(t.Context(), func(e Entry) error {
+			if i == len(records) || e.Pos != records[i].pos || !bytes.Equal(e.Data, records[i].data) {
+				return fmt.Errorf("record %d differs", i)
+			}
+			i++
+			return nil
+		})
+		if err != nil && !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("%d records, %v", i, err)
+		}
+	})
+}
+
 // TestLyingDisk acknowledges writes that it loses, misplaces or changes.
 func TestLyingDisk(t *testing.T) {
 	for name, fate := range map[string]waltest.Fate{

@@ -6,16 +6,17 @@ import (
 	"fmt"
 )
 
-// tailWindow is how far behind the end of the log later blocks are searched. A block is submitted at most QueueDepth blocks after the
-// oldest that is not durable, so within a few MiB some block was sealed after the hole had been acknowledged, if it ever was.
+// tailWindow is how far behind the end of the log later blocks are searched, beside twice the largest block seen. At most QueueDepth blocks
+// are in flight, so the first block that was sealed after a lost one had been acknowledged, if there is any, lies within that.
 const tailWindow = 32 << 20
 
 // scanner walks the chain of blocks from a trim position. It only reads.
 type scanner struct {
-	s    *superblock
-	r    *readahead
-	prev header // the block before; Length 0: none
-	stop string // why the chain ended
+	s       *superblock
+	r       *readahead
+	prev    header // the block before; Length 0: none
+	stop    string // why the chain ended
+	largest int64  // length of the largest block of the chain
 
 }
 
@@ -35,7 +36,7 @@ func newScanner(dev Device, s *superblock) (*scanner, error) {
 func (sc *scanner) walk(ctx context.Context, memory func(n int) ([]byte, error), visit func(h header, b []byte) error) (Position, error) {
 	pos := sc.s.Trim
 	for {
-		if err := withContext(ctx); err != nil {
+		if err := ended(ctx); err != nil {
 			return pos, err
 		}
 		h, b, err := sc.block(pos, memory)
@@ -55,7 +56,7 @@ func (sc *scanner) walk(ctx context.Context, memory func(n int) ([]byte, error),
 		if err := visit(h, b); err != nil {
 			return pos, err
 		}
-		sc.prev = h
+		sc.prev, sc.largest = h, max(sc.largest, int64(h.Length))
 		pos = h.Offset + Position(h.Length)
 	}
 }
@@ -142,7 +143,7 @@ func (sc *scanner) judgeEnd(end Position) error {
 	case s.Clean:
 		return nil
 	}
-	left := min(tailWindow, s.ring()-int64(end-s.Trim))
+	left := min(tailWindow+2*sc.largest, s.ring()-int64(end-s.Trim))
 	for pos := end; left > 0; {
 		sc.r.seek(s.physical(pos))
 		w, err := sc.r.window()
