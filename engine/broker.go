@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -185,12 +186,12 @@ func (b *Broker) openStorage(ctx context.Context) (err error) {
 	opened := time.Since(begun)
 	b.storage, err = s3stream.Open(ctx, s3stream.Options{
 		WAL: b.wal, Bucket: b.bucket, Metadata: streamMetadata{b}, NodeID: b.cfg.NodeID, NodeEpoch: b.brokerEpoch, ClusterID: b.cfg.ClusterID, Logger: b.log,
-		UploadBytes: s.UploadThresholdBytes, UploadInterval: s.UploadInterval, StreamSplitBytes: s.StreamSplitBytes,
+		UploadBytes: s.UploadThresholdBytes, UploadInterval: cmp.Or(s.UploadInterval, -1), StreamSplitBytes: s.StreamSplitBytes,
 		BlockBytes: s.ObjectBlockBytes, PartBytes: s.ObjectPartBytes, BlockCacheBytes: s.BlockCacheBytes,
 		CompactInterval: s.StreamSetCompactionInterval, StreamCompactInterval: s.StreamObjectCompactionInterval,
 		CompactMaxBytes: s.StreamObjectCompactionMaxBytes, CompactCacheBytes: s.StreamSetCompactionCacheBytes,
-		DeleteRetention: s.DeleteRetention,
-		OnSpace:         b.parked.wake, OnFailure: func(err error) { b.fail(err) },
+		DeleteRetention: cmp.Or(s.DeleteRetention, 1), SweepInterval: sweepInterval(s.DeleteRetention),
+		OnSpace: b.parked.wake, OnFailure: func(err error) { b.fail(err) },
 	})
 	if err != nil {
 		return fmt.Errorf("engine: recover the write-ahead log: %w", err)
@@ -198,6 +199,12 @@ func (b *Broker) openStorage(ctx context.Context) (err error) {
 	b.log.Info("storage open", "wal", b.cfg.WAL.String(), "wal_mode", b.wal.Stats().Mode, "bucket", b.cfg.DataBuckets[0].String(),
 		"recovered_bytes", b.storage.Stats().PendingBytes, "wal_open", opened, "recovery", time.Since(begun)-opened)
 	return nil
+}
+
+// sweepInterval is the pause between two rounds of deleting destroyed objects: short beside the time for which they are kept. A round without any
+// looks at the image and asks nobody.
+func sweepInterval(retention time.Duration) time.Duration {
+	return min(max(retention/4, time.Second), time.Minute)
 }
 
 // OpenBucket opens a bucket of the configuration.

@@ -20,7 +20,8 @@ func StartNode(cfg *config.Config, log *slog.Logger, onFailure func(error)) (*kr
 		NodeID: cfg.NodeID, ClusterID: cfg.ClusterID, Roles: kraft.Roles{Broker: cfg.Broker, Controller: cfg.Controller},
 		Voters: cfg.Voters, Dir: filepath.Join(cfg.MetadataLogDir, "metadata"), Rack: cfg.Rack, StartFenced: cfg.Broker,
 		BrokerHeartbeat: cfg.Quorum.BrokerHeartbeatInterval, BrokerSession: cfg.Quorum.BrokerSessionTimeout,
-		Defaults: controllerDefaults(cfg), Logger: log, OnFailure: onFailure,
+		SnapshotBytes: cfg.Quorum.SnapshotMaxNewBytes,
+		Defaults:      controllerDefaults(cfg), Logger: log, OnFailure: onFailure,
 	}
 	if cfg.Controller {
 		l := cfg.ControllerListeners()[0]
