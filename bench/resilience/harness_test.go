@@ -152,15 +152,9 @@ func (n *node) await(limit time.Duration, what string, holds func() bool) {
 
 func await(t *testing.T, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(limit)
-	for !holds() {
+	for deadline := time.Now().Add(limit); !holds(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("no %s within %v", what, limit)
-		}
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-t.Context().Done():
-			t.Fatal(t.Context().Err())
 		}
 	}
 }
@@ -276,6 +270,12 @@ type load struct {
 func startLoad(t *testing.T, n *node, topic string, partitions, rate, recordBytes int, opts ...kgo.Opt) *load {
 	t.Helper()
 	n.createTopic(topic, partitions)
+	return continueLoad(t, n, topic, partitions, rate, recordBytes, opts...)
+}
+
+// continueLoad is startLoad for an empty topic that is there.
+func continueLoad(t *testing.T, n *node, topic string, partitions, rate, recordBytes int, opts ...kgo.Opt) *load {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	l := &load{t: t, n: n, topic: topic, ledger: verify.NewLedger(partitions), cancel: cancel, result: make(chan error, 1)}
 	go func() {
