@@ -32,6 +32,53 @@ func newApplier(ctl *controller, first *Image) *applier {
 	return a
 }
 
+// machine is the apply loop of a voter, step by step. It belongs to one goroutine.
+type machine struct {
+	applier *applier
+	ctl     *controller
+	respond func(*raftpb.Message)             // delivers the responses of a storage message
+	applied func(bytes int64, installed bool) // may be nil
+	term    int64                             // of which this node is the leader, and whose first entry is not applied yet
+}
+
+func (m *machine) step(it applyItem) error {
+	switch {
+	case it.role != nil:
+		m.term = 0
+		m.ctl.deactivate()
+		if it.role.leader {
+			m.term = it.role.term
+		}
+	case it.install != nil:
+		m.applier.install(it.install)
+		if m.applied != nil {
+			m.applied(0, true)
+		}
+	default:
+		ents, err := entriesOf(it.msg.GetEntries())
+		if err == nil {
+			err = m.applier.apply(ents)
+		}
+		if err != nil {
+			return err
+		}
+		m.respond(it.msg)
+		if m.applied != nil {
+			bytes := int64(0)
+			for _, e := range ents {
+				bytes += int64(len(e.data))
+			}
+			m.applied(bytes, false)
+		}
+	}
+	// The first entry of its term in the image means that everything before it is there too.
+	if img := m.applier.image.Load(); m.term > 0 && img.Term() == m.term {
+		m.ctl.activate(m.term, img)
+		m.term = 0
+	}
+	return nil
+}
+
 // entry is one committed entry of the log; data is empty for those that raft itself appends.
 type entry struct {
 	index, term int64

@@ -13,7 +13,6 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 	"go.etcd.io/raft/v3/tracker"
 
-	"github.com/ringmq/ringmq/kraft/internal/raftlog"
 	"github.com/ringmq/ringmq/kraft/internal/snapfile"
 )
 
@@ -30,8 +29,9 @@ import (
 type core struct {
 	id     uint64
 	rn     *raft.RawNode // owned by loop
-	log    *raftlog.Log  // owned by appendLoop, except its Storage
-	peers  *peers
+	log    durableLog    // owned by appendLoop, except its Storage
+	peers  transport
+	voters map[uint64]bool
 	logger *slog.Logger
 	fail   func(error)
 
@@ -61,6 +61,19 @@ type core struct {
 
 	stop chan struct{}
 	wg   sync.WaitGroup
+}
+
+// durableLog is the disk, as core needs it; raftlog.Log implements it.
+type durableLog interface {
+	Storage() raft.Storage
+	Append(hs *pb.HardState, ents []*pb.Entry) error
+	Install(id snapfile.ID) error
+	Compact(id snapfile.ID, trailing int64) error
+}
+
+// transport sends messages to other voters, or drops them; peers implements it. It must not block.
+type transport interface {
+	send(m *pb.Message)
 }
 
 // maxRemote bounds the messages of peers that wait for the loop. Raft repeats what is dropped.
@@ -115,25 +128,33 @@ const (
 	maxBatchBytes = 32 << 20
 )
 
-func newCore(o Options, log *raftlog.Log, applied int64, fail func(error)) (*core, error) {
-	c := &core{
-		id: raftID(o.NodeID), log: log, logger: o.Logger, fail: fail,
-		appends: newQueue[appendItem](), applies: newQueue[applyItem](), stop: make(chan struct{}),
-	}
-	c.mail.wake = make(chan struct{}, 1)
-	c.received.images = make(map[snapfile.ID]*Image)
-	c.snapshots.active = make(map[uint64]time.Time)
-	c.status.Store(&raftStatus{})
-	rn, err := raft.NewRawNode(&raft.Config{
-		ID: c.id, ElectionTick: electionTicks, HeartbeatTick: heartbeatTicks,
-		Storage: log.Storage(), Applied: uint64(applied), AsyncStorageWrites: true,
+// coreConfig is raft's configuration, apart from who and where from.
+func coreConfig(o Options) raft.Config {
+	return raft.Config{
+		ID: raftID(o.NodeID), ElectionTick: electionTicks, HeartbeatTick: heartbeatTicks, AsyncStorageWrites: true,
 		MaxSizePerMsg: 1 << 20, MaxCommittedSizePerReady: 16 << 20, MaxUncommittedEntriesSize: 128 << 20,
 		MaxInflightMsgs: 256, MaxInflightBytes: 16 << 20,
 		CheckQuorum: true, PreVote: true, ReadOnlyOption: raft.ReadOnlySafe,
 		// A proposal was validated against the state of this node's term; in another leader's log it could be wrong.
 		DisableProposalForwarding: true,
 		Logger:                    raftLogger{o.Logger},
-	})
+	}
+}
+
+func newCore(o Options, cfg raft.Config, log durableLog, peers transport, applied int64, fail func(error)) (*core, error) {
+	c := &core{
+		id: raftID(o.NodeID), log: log, peers: peers, voters: make(map[uint64]bool), logger: o.Logger, fail: fail,
+		appends: newQueue[appendItem](), applies: newQueue[applyItem](), stop: make(chan struct{}),
+	}
+	c.mail.wake = make(chan struct{}, 1)
+	c.received.images = make(map[snapfile.ID]*Image)
+	c.snapshots.active = make(map[uint64]time.Time)
+	c.status.Store(&raftStatus{})
+	for id := range o.Voters {
+		c.voters[raftID(id)] = true
+	}
+	cfg.Storage, cfg.Applied = log.Storage(), uint64(applied)
+	rn, err := raft.NewRawNode(&cfg)
 	if err != nil {
 		return nil, fmt.Errorf("kraft: raft: %w", err)
 	}
@@ -375,7 +396,7 @@ func (c *core) close() {
 
 // snapshotSeen notes that a snapshot is on its way to a follower. Observers are nothing that raft knows.
 func (c *core) snapshotSeen(follower uint64) {
-	if c.peers.to[follower] == nil {
+	if !c.voters[follower] {
 		return
 	}
 	c.snapshots.Lock()

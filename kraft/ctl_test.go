@@ -360,7 +360,7 @@ func TestAlterConfigs(t *testing.T) {
 	if code := whole(kmsg.AlterConfigsRequestResourceConfig{Name: "retention.ms", Value: ptr("9")}); code != 0 {
 		t.Fatal(code)
 	}
-	if got := h.image().Configs(TopicResource("t")); len(got) != 1 || got[0] != (ConfigEntry{"retention.ms", "9"}) {
+	if got := h.image().Configs(TopicResource("t")); len(got) != 1 || got[0] != (ConfigEntry{Key: "retention.ms", Value: "9"}) {
 		t.Errorf("%+v", got)
 	}
 	if code := whole(kmsg.AlterConfigsRequestResourceConfig{Name: "nonsense", Value: ptr("9")}); code != 40 {

@@ -102,11 +102,10 @@ func (n *Node) startVoter() error {
 	if rec.Repaired {
 		n.logger.Warn("kraft: the torn tail of the raft log was cut", "dir", o.Dir)
 	}
-	if n.core, err = newCore(o, log, rec.Image.Offset(), n.fail); err != nil {
+	n.peers = newPeers(o)
+	if n.core, err = newCore(o, coreConfig(o), log, n.peers, rec.Image.Offset(), n.fail); err != nil {
 		return errors.Join(err, log.Close())
 	}
-	n.peers = newPeers(o)
-	n.core.peers = n.peers
 	n.ctl = newController(o, n.core)
 	n.snapshot.last = rec.Image.Offset()
 	n.applier = newApplier(n.ctl, rec.Image)
@@ -126,46 +125,30 @@ func (n *Node) startVoter() error {
 
 // applyLoop carries out what raft has committed.
 func (n *Node) applyLoop() {
+	m := machine{applier: n.applier, ctl: n.ctl, respond: n.core.respond, applied: n.applied}
 	var items []applyItem
 	var ok bool
-	var term int64 // of which this node is the leader, and not active yet
 	for {
 		if items, ok = n.core.applies.take(items); !ok {
 			return
 		}
 		for _, it := range items {
-			switch {
-			case it.role != nil:
-				term = 0
-				n.ctl.deactivate()
-				if it.role.leader {
-					term = it.role.term
-				}
-			case it.install != nil:
-				n.applier.install(it.install)
-				n.snapshot.last, n.snapshot.bytes = it.install.Offset(), 0
-			default:
-				ents, err := entriesOf(it.msg.GetEntries())
-				if err == nil {
-					err = n.applier.apply(ents)
-				}
-				if err != nil {
-					n.fail(err)
-					return
-				}
-				for _, e := range ents {
-					n.snapshot.bytes += int64(len(e.data))
-				}
-				n.core.respond(it.msg)
-				n.maybeSnapshot()
-			}
-			// The first entry of its term in the image means that everything before it is there too.
-			if img := n.Image(); term > 0 && img.Term() == term {
-				n.ctl.activate(term, img)
-				term = 0
+			if err := m.step(it); err != nil {
+				n.fail(err)
+				return
 			}
 		}
 	}
+}
+
+// applied is told by the apply loop how much was applied, and whether it was a snapshot.
+func (n *Node) applied(bytes int64, installed bool) {
+	if installed {
+		n.snapshot.last, n.snapshot.bytes = n.Image().Offset(), 0
+		return
+	}
+	n.snapshot.bytes += bytes
+	n.maybeSnapshot()
 }
 
 // housekeeping runs the controller's timers.
