@@ -155,7 +155,7 @@ func (op *fetchOp) evaluate() {
 		}
 		var err error
 		want := min(int(f.maxBytes), op.maxBytes-op.bytes)
-		if want <= 0 && op.bytes > 0 {
+		if want <= 0 && op.bytes > 0 || f.diverged.epoch >= 0 {
 			f.position = partition.Position{HighWatermark: f.part.HighWatermark(), LastStable: f.part.LastStable(), LogStart: f.part.LogStart()}
 			continue
 		}
