@@ -108,7 +108,8 @@ func (c *committer) turn() (finished bool) {
 	return false
 }
 
-// sleep waits for a completion, or for work when there is room for it.
+// sleep waits for a completion, or for work when there is room for it. Spinning for 10 or 30 µs before it was tried: no better latency, and
+// up to twice the processor time per append on two cores.
 func (c *committer) sleep() {
 	l := c.l
 	room := int(c.end-c.first) < l.opts.QueueDepth
