@@ -152,9 +152,8 @@ func (s *Storage) addLocked(t *tail, g *segment, h *header, e wal.Entry, created
 		g.device.Add(size)
 		s.cached.device.Add(size)
 	}
-	if grown := p.add(en, &s.pages); grown > 0 {
-		s.cached.index.Add(grown)
-	}
+	p.add(en, &s.pages)
+	s.cached.index.Add(entryBytes)
 	p.epoch = h.epoch
 	t.mu.end, t.mu.epoch = h.next, h.epoch
 	s.cached.pending.Add(size)

@@ -140,7 +140,7 @@ func (t *tail) onDevice(offset int64) (wal.Position, bool) {
 	}
 	p := t.mu.parts[i]
 	pi, ei := p.find(offset)
-	e := &p.pages[pi][ei]
+	e := &p.live(pi)[ei]
 	return e.block, e.mem == nil
 }
 

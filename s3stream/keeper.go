@@ -171,19 +171,21 @@ func (s *Storage) evict(g *segment, floor wal.Position, idle []*tail) []*tail {
 // evictPart is evict for one part. It appends the tail to idle when nothing is left of it and nobody has it open.
 func (s *Storage) evictPart(p *part, floor wal.Position, idle []*tail) []*tail {
 	t := p.tail
-	t.mu.Lock()
-	had := len(p.pages) > 0
-	f := p.evict(floor, &s.pages)
-	if had && len(p.pages) == 0 {
-		f.index += partBytes
-		t.removePart(p)
-		if len(t.mu.parts) == 0 && t.mu.stream == nil {
-			idle = append(idle, t)
+	for more := len(p.pages) > 0; more; {
+		var f freed
+		t.mu.Lock()
+		f, more = p.evict(floor, &s.pages)
+		if len(p.pages) == 0 {
+			f.index += partBytes
+			t.removePart(p)
+			if len(t.mu.parts) == 0 && t.mu.stream == nil {
+				idle = append(idle, t)
+			}
 		}
+		t.mu.Unlock()
+		p.seg.device.Add(-f.device)
+		s.account(f)
 	}
-	t.mu.Unlock()
-	p.seg.device.Add(-f.device)
-	s.account(f)
 	return idle
 }
 
@@ -193,10 +195,13 @@ func (s *Storage) unload(g *segment, floor wal.Position) {
 	parts := g.mu.parts[:len(g.mu.parts):len(g.mu.parts)]
 	g.mu.Unlock()
 	for _, p := range parts {
-		p.tail.mu.Lock()
-		f := p.unload(floor, &s.pages)
-		g.device.Add(-f.device)
-		p.tail.mu.Unlock()
-		s.account(f)
+		for more := true; more; {
+			var f freed
+			p.tail.mu.Lock()
+			f, more = p.unload(floor, &s.pages)
+			g.device.Add(-f.device)
+			p.tail.mu.Unlock()
+			s.account(f)
+		}
 	}
 }

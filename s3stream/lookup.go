@@ -2,11 +2,8 @@ package s3stream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
-
-	"github.com/ringmq/ringmq/s3stream/objstore"
 )
 
 // Extent is a run of offsets that an index knows.
@@ -15,9 +12,9 @@ type Extent struct {
 	MaxTimestamp int64 // ms, largest in it
 }
 
-// FirstAtOrAfter finds the first record whose MaxTimestamp is at least timestamp, as far as indexes tell: the extent (one record, or a block of
-// records, cut at Start and Confirmed) that holds it. False when there is none. It reads no data, but it may have to fetch the index of an object: call it
-// from a goroutine that may block.
+// FirstAtOrAfter finds the first record whose MaxTimestamp is at least timestamp: the extent (one record, or a block of records, cut at Start and
+// Confirmed) that begins at or before it and ends behind it. False when there is none. Only indexes are read, except where Start or Confirmed
+// cuts a block: then its records are looked at. It may have to wait for the object store: call it from a goroutine that may block.
 func (st *Stream) FirstAtOrAfter(ctx context.Context, timestamp int64) (Extent, bool, error) {
 	return st.findExtent(ctx, func(max int64) bool { return max >= timestamp })
 }
@@ -54,12 +51,34 @@ func (st *Stream) MaxTimestamp(ctx context.Context) (Extent, bool, error) {
 	return Extent{}, false, nil
 }
 
-// findExtent walks over the ranges, into those whose largest time stamp wanted accepts, and returns the first extent of them that wanted accepts too.
+// findExtent returns the first extent with a record whose largest time stamp wanted accepts. wanted must accept a range of records when it
+// accepts one of them.
 func (st *Stream) findExtent(ctx context.Context, wanted func(maxTimestamp int64) bool) (Extent, bool, error) {
-	for attempt := 0; ; attempt++ {
-		e, ok, err := st.findOnce(ctx, wanted)
-		if err == nil || !moved(err) || attempt == resolveAttempts {
-			return e, ok, err
+	from := st.start.Load()
+	for attempt := 0; ; {
+		e, whole, ok, err := st.findOnce(ctx, from, wanted)
+		if err == nil && (!ok || whole) {
+			return e, ok, nil
+		}
+		if err == nil {
+			// Only a part of it counts: does that have such a record?
+			found := Extent{First: -1}
+			err = st.storage.scan(ctx, st.tail, e.First, e.Next, func(r Record) error {
+				if found.First < 0 && wanted(r.MaxTimestamp) {
+					found = Extent{First: max(r.First, e.First), Next: r.Next, MaxTimestamp: r.MaxTimestamp}
+				}
+				return nil
+			})
+			if err == nil && found.First >= 0 {
+				return found, true, nil
+			}
+			if err == nil {
+				from = e.Next
+				continue
+			}
+		}
+		if attempt++; !moved(err) || attempt > resolveAttempts {
+			return Extent{}, false, fmt.Errorf("s3stream: look up a time in stream %d: %w", st.id, err)
 		}
 		select {
 		case <-time.After(resolvePause << attempt):
@@ -69,18 +88,21 @@ func (st *Stream) findExtent(ctx context.Context, wanted func(maxTimestamp int64
 	}
 }
 
-func (st *Stream) findOnce(ctx context.Context, wanted func(maxTimestamp int64) bool) (found Extent, ok bool, err error) {
+// findOnce walks over the ranges from offset from on, into those that wanted accepts, and returns the first extent of them that wanted accepts too, cut at from
+// and Confirmed. whole: nothing was cut off.
+func (st *Stream) findOnce(ctx context.Context, from int64, wanted func(maxTimestamp int64) bool) (found Extent, whole, ok bool, err error) {
 	if err := st.readable(); err != nil {
-		return Extent{}, false, err
+		return Extent{}, false, false, err
 	}
-	start, confirmed := st.start.Load(), st.confirmed.Load()
+	confirmed := st.confirmed.Load()
 	cut := func(first, next, maxTimestamp int64) bool {
-		if next > start && first < confirmed && wanted(maxTimestamp) {
-			found, ok = Extent{First: max(first, start), Next: min(next, confirmed), MaxTimestamp: maxTimestamp}, true
+		if next > from && first < confirmed && wanted(maxTimestamp) {
+			found, ok = Extent{First: max(first, from), Next: min(next, confirmed), MaxTimestamp: maxTimestamp}, true
+			whole = found.First == first && found.Next == next
 		}
 		return !ok
 	}
-	st.eachRange(start, func(r Range, o *ObjectInfo) bool {
+	st.eachRange(from, func(r Range, o *ObjectInfo) bool {
 		if r.Start >= confirmed {
 			return false
 		}
@@ -92,10 +114,7 @@ func (st *Stream) findOnce(ctx context.Context, wanted func(maxTimestamp int64) 
 		}
 		rd, e := st.storage.indexes.get(ctx, *o)
 		if e != nil {
-			if errors.Is(e, objstore.ErrNotFound) {
-				st.storage.indexes.drop(o.ID)
-			}
-			err = fmt.Errorf("s3stream: look up a time in stream %d: %w", st.id, e)
+			err = st.storage.gone(o.ID, e)
 			return false
 		}
 		blocks, _ := rd.Index().Stream(int64(st.id))
@@ -106,7 +125,7 @@ func (st *Stream) findOnce(ctx context.Context, wanted func(maxTimestamp int64) 
 		}
 		return true
 	})
-	return found, ok, err
+	return found, whole, ok, err
 }
 
 // eachEntry calls fn for the entries of a range of the tail until it returns false, and returns what fn did last.

@@ -134,7 +134,7 @@ func (m *model) step() error {
 		if err := m.storage.Sweep(ctxFor(m.t)); err != nil && !m.errors {
 			return err
 		}
-	case n < 91:
+	case n < 90:
 		return m.reopen()
 	case n < 93:
 		return m.lookup()
@@ -332,14 +332,13 @@ func (m *model) lookup() error {
 		if r.next <= start || r.first >= confirmed || r.ts < ts {
 			continue
 		}
-		if !ok || e.First > r.first && e.First != start || e.Next < r.next {
+		if !ok || e.First > max(r.first, start) || e.Next < r.next {
 			return fmt.Errorf("stream %d: first record at or after %d is [%d, %d) at %d; found %+v, %v", s.id, ts, r.first, r.next, r.ts, e, ok)
 		}
 		return nil
 	}
-	if ok && e.Next <= confirmed && e.First > start {
-		// A block is cut at Start: what remains of it may have no such record. Behind Start there must be none.
-		return fmt.Errorf("stream %d: no record at or after %d, found %+v", s.id, ts, e)
+	if ok && e.First < confirmed {
+		return fmt.Errorf("stream %d: no record at or after %d from %d to %d, found %+v", s.id, ts, start, confirmed, e)
 	}
 	return nil
 }

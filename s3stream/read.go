@@ -30,7 +30,7 @@ func (st *Stream) Read(dst []Slice, from, limit int64, maxBytes int, atLeastOne 
 	for {
 		p := t.mu.parts[i]
 		for ; pi < len(p.pages); pi, ei = pi+1, 0 {
-			for es := p.pages[pi]; ei < len(es); ei++ {
+			for es := p.live(pi); ei < len(es); ei++ {
 				e := &es[ei]
 				switch {
 				case e.mem == nil:

@@ -10,7 +10,7 @@ import (
 const objectPage = 256
 
 // eachRange calls fn for what the stream has from offset from on, in order, until it returns false: the ranges of its objects, then the parts
-// of its tail that are not uploaded.
+// of its tail that are not in objects.
 func (st *Stream) eachRange(from int64, fn func(r Range, o *ObjectInfo) bool) {
 	var objs []ObjectInfo
 	for {
@@ -25,22 +25,30 @@ func (st *Stream) eachRange(from int64, fn func(r Range, o *ObjectInfo) bool) {
 			}
 			from = r.End
 		}
-		if len(objs) < objectPage {
-			break
+		if len(objs) == objectPage {
+			continue
 		}
-	}
-	for _, r := range st.tail.ranges(from) {
-		if !fn(r, nil) {
-			return
+		rest, end := st.tail.ranges(from)
+		next := end
+		if len(rest) > 0 {
+			next = rest[0].Start
 		}
+		if next > from && len(st.storage.meta.Objects(objs[:0], st.id, from, 1)) > 0 {
+			continue // a commit came between, and what it took over has left the tail already
+		}
+		for _, r := range rest {
+			if !fn(r, nil) {
+				return
+			}
+		}
+		return
 	}
 }
 
-// ranges returns the parts of the tail behind offset from.
-func (t *tail) ranges(from int64) []Range {
+// ranges returns the parts of the tail behind offset from, and the end of the stream.
+func (t *tail) ranges(from int64) (out []Range, end int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var out []Range
 	for _, p := range t.mu.parts {
 		if p.end <= from {
 			continue
@@ -56,7 +64,7 @@ func (t *tail) ranges(from int64) []Range {
 		}
 		out = append(out, r)
 	}
-	return out
+	return out, t.mu.end
 }
 
 // above is how many of the range's bytes lie at or behind offset start, in proportion of offsets.

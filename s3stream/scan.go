@@ -15,6 +15,9 @@ const scanBatch = 256
 func (s *Storage) scan(ctx context.Context, t *tail, from, to int64, fn func(Record) error) error {
 	for attempt := 0; from < to; {
 		next, err := s.scanOnce(ctx, t, from, to, fn)
+		if err == nil && next <= from {
+			err = fmt.Errorf("%w: nothing of stream %d at offset %d", errMoved, t.id, from)
+		}
 		if next > from {
 			from, attempt = next, 0
 		}

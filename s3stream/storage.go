@@ -302,9 +302,8 @@ func (s *Storage) release() {
 	defer s.relieving.Unlock()
 	for _, g := range append(s.segments.sealed, s.active) {
 		for _, p := range g.mu.parts {
+			s.evictPart(p, maxPosition, nil)
 			p.tail.mu.Lock()
-			s.account(p.evict(maxPosition, &s.pages))
-			p.tail.removePart(p)
 			if st := p.tail.mu.stream; st != nil {
 				st.state.Store(int32(streamClosed))
 			}

@@ -1,6 +1,7 @@
 package s3stream
 
 import (
+	"slices"
 	"sort"
 	"sync"
 	"unsafe"
@@ -23,12 +24,16 @@ const (
 	// Pages of entries grow with a part, so that an idle stream costs little and a busy one few allocations.
 	firstPage = 4
 	fullPage  = 256
+	// lockedEntries is how many entries leave memory under one hold of tail.mu: readers and appends wait for it.
+	lockedEntries = 1024
 )
 
-// pagePool recycles the backing arrays of full pages.
+// pagePool recycles full pages.
 type pagePool struct{ pool sync.Pool }
 
-func (p *pagePool) get(n int) []entry {
+// after returns an empty page to follow one of n entries.
+func (p *pagePool) after(n int) []entry {
+	n = min(fullPage, max(firstPage, 4*n))
 	if n == fullPage {
 		if v, ok := p.pool.Get().(*[fullPage]entry); ok {
 			return v[:0]
@@ -37,7 +42,7 @@ func (p *pagePool) get(n int) []entry {
 	return make([]entry, 0, n)
 }
 
-// put takes back a page whose entries are not used any more. Only whole arrays are kept.
+// put takes back a page whose entries are not used any more.
 func (p *pagePool) put(page []entry) {
 	if cap(page) == fullPage {
 		page = page[:fullPage]
@@ -47,7 +52,7 @@ func (p *pagePool) put(page []entry) {
 }
 
 // part is what one stream has in one segment: a contiguous run of records. tail.mu guards everything, but once the segment is sealed only
-// Storage.relieve changes it, and not while the segment is pinned.
+// what holds Storage.relieving changes it, and not while the segment is pinned.
 type part struct {
 	tail *tail
 	seg  *segment
@@ -58,47 +63,53 @@ type part struct {
 	epoch        int64 // of the newest record
 	void         bool  // not to be uploaded or read: written by others since
 
-	pages [][]entry // none empty; arrays may have been cut at the front
-	head  []entry   // the whole array of pages[0], for the pool
+	pages  [][]entry // none empty
+	skip   int       // how many entries of pages[0] are gone; less than its length
+	device int       // how many pages at the front have only entries without memory
 }
 
-// add appends an entry and returns how many bytes the index grew.
-func (p *part) add(e entry, pool *pagePool) int64 {
-	grown := int64(0)
+// live returns the entries of a page.
+func (p *part) live(page int) []entry {
+	if page == 0 {
+		return p.pages[0][p.skip:]
+	}
+	return p.pages[page]
+}
+
+// add appends an entry.
+func (p *part) add(e entry, pool *pagePool) {
 	n := len(p.pages)
-	if n == 0 || len(p.pages[n-1]) == cap(p.pages[n-1]) {
-		size := firstPage
-		if n > 0 {
-			size = min(fullPage, 4*cap(p.pages[n-1]))
-		}
-		page := pool.get(size)
-		if n == 0 {
-			p.head = page
-			p.start, p.maxTimestamp = e.first, e.maxTimestamp
-		}
-		p.pages = append(p.pages, page)
-		grown, n = int64(size)*entryBytes, n+1
+	switch {
+	case n == 0:
+		p.pages = append(p.pages, pool.after(0))
+		p.start, p.maxTimestamp = e.first, e.maxTimestamp
+		n = 1
+	case len(p.pages[n-1]) == cap(p.pages[n-1]):
+		p.pages = append(p.pages, pool.after(cap(p.pages[n-1])))
+		n++
 	}
 	p.pages[n-1] = append(p.pages[n-1], e)
+	if e.mem != nil {
+		p.device = min(p.device, n-1)
+	}
 	p.end = e.next
 	p.bytes += e.size
 	p.maxTimestamp = max(p.maxTimestamp, e.maxTimestamp)
-	return grown
 }
 
-// find returns the place of the entry that holds offset. REQUIRES: p.start <= offset < p.end.
+// find returns the entry that holds offset, by page and place in live(page). REQUIRES: p.start <= offset < p.end.
 func (p *part) find(offset int64) (page, index int) {
 	page = len(p.pages) - 1
-	if p.pages[page][0].first > offset {
-		page = sort.Search(page, func(i int) bool { return p.pages[i][0].first > offset }) - 1
+	if page > 0 && p.pages[page][0].first > offset {
+		page = sort.Search(page, func(i int) bool { return p.live(i)[0].first > offset }) - 1
 	}
-	es := p.pages[page]
+	es := p.live(page)
 	return page, sort.Search(len(es), func(i int) bool { return es[i].next > offset })
 }
 
 // each calls fn for the entries from the one that holds offset from on, until it returns false.
 func (p *part) each(from int64, fn func(e *entry) bool) {
-	if from >= p.end {
+	if from >= p.end || len(p.pages) == 0 {
 		return
 	}
 	pi, ei := 0, 0
@@ -106,7 +117,7 @@ func (p *part) each(from int64, fn func(e *entry) bool) {
 		pi, ei = p.find(from)
 	}
 	for ; pi < len(p.pages); pi, ei = pi+1, 0 {
-		for es := p.pages[pi]; ei < len(es); ei++ {
+		for es := p.live(pi); ei < len(es); ei++ {
 			if !fn(&es[ei]) {
 				return
 			}
@@ -121,107 +132,102 @@ type freed struct {
 	device  int64 // payload bytes that were only on the device
 }
 
-func (f *freed) add(g freed) {
-	f.index += g.index
-	f.payload += g.payload
-	f.device += g.device
+// evict removes entries whose block lies before floor, lockedEntries of them at most. more: there are others.
+func (p *part) evict(floor wal.Position, pool *pagePool) (out freed, more bool) {
+	for n := 0; len(p.pages) > 0; n++ {
+		e := &p.pages[0][p.skip]
+		if e.block >= floor || n == lockedEntries {
+			p.start = e.first
+			return out, e.block < floor
+		}
+		if e.mem != nil {
+			e.mem.Unref()
+			out.payload += e.size
+		} else {
+			out.device += e.size
+		}
+		out.index += entryBytes
+		p.bytes -= e.size
+		*e = entry{}
+		if p.skip++; p.skip == len(p.pages[0]) {
+			pool.put(p.pages[0])
+			p.pages[0] = nil
+			p.pages, p.skip, p.device = p.pages[1:], 0, max(p.device-1, 0)
+		}
+	}
+	p.start, p.pages = p.end, nil
+	return out, false
 }
 
-// evict removes the entries whose block lies before floor. It returns what was freed.
-func (p *part) evict(floor wal.Position, pool *pagePool) (out freed) {
-	for len(p.pages) > 0 {
-		es := p.pages[0]
-		i := 0
-		for ; i < len(es) && es[i].block < floor; i++ {
-			e := &es[i]
-			if e.mem != nil {
-				e.mem.Unref()
-				out.payload += e.size
-			} else {
-				out.device += e.size
-			}
-			p.bytes -= e.size
-			*e = entry{}
+// unload drops the memory of entries whose block lies before floor, of about lockedEntries of them at most, and keeps, for each block, one entry that says
+// where they are on the device. more: there are others.
+func (p *part) unload(floor wal.Position, pool *pagePool) (out freed, more bool) {
+	from, to := p.device, p.device // the pages to replace
+	var fresh [][]entry            // what replaces them
+	var last *entry                // the one before
+	if from > 0 {
+		es := p.live(from - 1)
+		last = &es[len(es)-1]
+	}
+	emit := func(e entry) {
+		if last != nil && last.mem == nil && last.block == e.block && last.next == e.first {
+			last.next, last.size, last.maxTimestamp = e.next, last.size+e.size, max(last.maxTimestamp, e.maxTimestamp)
+			return
 		}
-		if i < len(es) {
-			p.pages[0] = es[i:]
-			p.start = es[i].first
-			return out
+		n := len(fresh)
+		switch {
+		case n == 0:
+			fresh = append(fresh, pool.after(0))
+			n = 1
+		case len(fresh[n-1]) == cap(fresh[n-1]):
+			fresh = append(fresh, pool.after(cap(fresh[n-1])))
+			n++
 		}
-		p.popPage(pool, &out)
+		fresh[n-1] = append(fresh[n-1], e)
+		out.index -= entryBytes
+		last = &fresh[n-1][len(fresh[n-1])-1]
 	}
-	p.start, p.pages, p.head = p.end, nil, nil
-	return out
-}
-
-// popPage drops the first page, which is used up.
-func (p *part) popPage(pool *pagePool, out *freed) {
-	out.index += int64(cap(p.head)) * entryBytes
-	pool.put(p.head)
-	p.pages[0] = nil
-	p.pages, p.head = p.pages[1:], nil
-	if len(p.pages) > 0 {
-		p.head = p.pages[0]
-	}
-}
-
-// unload drops the memory of the entries whose block lies before floor and keeps, for each block, one entry that says where they are on the device.
-func (p *part) unload(floor wal.Position, pool *pagePool) (out freed) {
-	if len(p.pages) == 0 || !p.loadedBelow(floor) {
-		return out
-	}
-	old, head, maxTimestamp := p.pages, p.head, p.maxTimestamp
-	p.pages, p.head, p.bytes = nil, nil, 0
-	var run entry // gathers neighbours in one block
-	flush := func() {
-		if run.next > run.first {
-			out.index -= p.add(run, pool)
+	taken, left := 0, 0 // left: entries of the last page taken that stay in memory
+	for ; to < len(p.pages) && left == 0; to++ {
+		es := p.live(to)
+		if es[0].block >= floor {
+			break
 		}
-		run = entry{}
-	}
-	for i, page := range old {
-		for _, e := range page {
-			if e.block >= floor {
-				flush()
-				out.index -= p.add(e, pool)
-				continue
-			}
+		if taken >= lockedEntries {
+			more = true
+			break
+		}
+		k := 0
+		for ; k < len(es) && es[k].block < floor; k++ {
+			e := es[k]
 			if e.mem != nil {
 				e.mem.Unref()
 				out.payload += e.size
 				out.device -= e.size
 				e.mem, e.data = nil, nil
 			}
-			if run.next == e.first && run.block == e.block && run.next > run.first {
-				run.next, run.size, run.maxTimestamp = e.next, run.size+e.size, max(run.maxTimestamp, e.maxTimestamp)
-				continue
-			}
-			flush()
-			run = e
+			emit(e)
 		}
-		if i == 0 {
-			page = head
-		}
-		out.index += int64(cap(page)) * entryBytes
-		pool.put(page)
-	}
-	flush()
-	p.maxTimestamp = maxTimestamp
-	return out
-}
-
-func (p *part) loadedBelow(floor wal.Position) bool {
-	for _, page := range p.pages {
-		for i := range page {
-			if page[i].block >= floor {
-				return false
-			}
-			if page[i].mem != nil {
-				return true
-			}
+		taken += k
+		out.index += int64(k) * entryBytes
+		if left = len(es) - k; left > 0 {
+			rest := append(pool.after(cap(p.pages[to])), es[k:]...)
+			defer func() { p.device-- }() // this page has memory
+			fresh = append(fresh, rest)
 		}
 	}
-	return false
+	if to == from {
+		return out, false
+	}
+	for i := from; i < to; i++ {
+		pool.put(p.pages[i])
+	}
+	if from == 0 {
+		p.skip = 0
+	}
+	p.pages = slices.Concat(p.pages[:from], fresh, p.pages[to:])
+	p.device = from + len(fresh)
+	return out, more
 }
 
 // tail is the log cache of one stream: its records that are in memory or not uploaded yet. It outlives the Streams that are opened on it.
