@@ -81,9 +81,10 @@ fuzz: ## every fuzz target for FUZZTIME (5s)
 	@tools/scripts/fuzz.sh $(FUZZTIME) $(PKG) -- $(TEST)
 
 .PHONY: soak
-soak: build minio ## kill -9 under load SOAK_ROUNDS (30) times on a directory, then on MinIO; every acknowledged record must be there
+soak: build minio java ## kill -9 under load SOAK_ROUNDS (30) times on a directory, then on MinIO; then the long forms of bench/resilience
 	$(GO) run -ldflags=$(LDFLAGS) ./bench/crash -binary bin/ringmq -kills $(SOAK_ROUNDS) $(ARGS)
 	$(GO) run -ldflags=$(LDFLAGS) ./bench/crash -binary bin/ringmq -kills $(SOAK_ROUNDS) -minio $(ARGS)
+	RINGMQ_SOAK=1 RINGMQ_BINARY=$(abspath bin/ringmq) $(GO) test $(TEST) -count=1 -timeout=1h -run=Soak -v ./bench/resilience
 
 .PHONY: bench
 bench: ## micro benchmarks; PKG= and BENCH= choose, output is benchstat's

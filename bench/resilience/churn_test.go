@@ -16,7 +16,7 @@ import (
 // belong to nobody and are removed by the search for orphans when they are old enough.
 func TestChurn(t *testing.T) {
 	short(t)
-	churn(t, 4, 1200*time.Millisecond)
+	churn(t, 3, 1200*time.Millisecond)
 }
 
 // TestSoakChurn kills thirty times, late enough for compactions too, which run once a minute at most.

@@ -22,7 +22,7 @@ func TestWALFull(t *testing.T) {
 		records    int64 // at least so many are taken before the WAL is full
 	}{
 		{"memory larger than the WAL", "33554432", "67108864", 20 << 10},
-		{"memory smaller than the WAL", "134217728", "16777216", 80 << 10},
+		{"memory smaller than the WAL", "67108864", "16777216", 40 << 10},
 	} {
 		t.Run(tt.name, func(t *testing.T) { walFull(t, tt.wal, tt.cache, tt.records, 0) })
 	}
