@@ -175,7 +175,7 @@ func (b *Broker) openStorage(ctx context.Context) (err error) {
 	b.wal, err = wal.Open(wal.Options{
 		Path: b.cfg.WAL.Path, CapacityBytes: b.cfg.WAL.CapacityBytes, QueueDepth: min(b.cfg.WAL.IODepth, 16),
 		ClusterID: b.cfg.ClusterID, NodeID: b.cfg.NodeID, NodeEpoch: b.brokerEpoch,
-		MemoryBytes: s.WALCacheBytes, Logger: b.log, OnFailure: func(err error) { b.fail(err) },
+		MemoryBytes: s.WALCacheBytes, Logger: b.log, OnSpace: b.parked.wake, OnFailure: func(err error) { b.fail(err) },
 	})
 	if err != nil {
 		return fmt.Errorf("engine: s3.wal.path: %w", err)
