@@ -58,7 +58,7 @@ func (p Program) walCommand() *cobra.Command {
 	}
 	source.register(format)
 	format.Flags().BoolVar(&force, "force", false, "overwrite whatever the target carries")
-	return group("wal", "Look into a write-ahead log", inspect, dump, format)
+	return group("wal", "Look into a write-ahead log, and measure its device", inspect, dump, format, p.walBench())
 }
 
 // describeWAL prints what a target holds.
