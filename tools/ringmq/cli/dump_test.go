@@ -44,7 +44,7 @@ func TestObjectDumpOfNothing(t *testing.T) {
 
 func TestWALBench(t *testing.T) {
 	code, out, stderr, _ := run(t, "ringmq", "wal", "bench", t.TempDir(), "--duration=20ms", "--bytes=33554432", "--sizes=4096", "--depths=1")
-	if code != 0 || strings.Count(out, "\n") < 3 || !strings.Contains(out, "dsync") {
+	if code != 0 || strings.Count(out, "\n") < 3 || !strings.Contains(out, "O_DSYNC") {
 		t.Fatalf("code %d\n%s%s", code, out, stderr)
 	}
 }
