@@ -39,6 +39,9 @@ func (b *Broker) describeResource(img *kraft.Image, req *kmsg.DescribeConfigsReq
 	var described []describedConfig
 	switch kraft.ConfigType(ask.ResourceType) {
 	case kraft.TopicConfig:
+		if !kraft.ValidTopicName(ask.ResourceName) {
+			return fail(kproto.InvalidTopicException, "topic name "+strconv.Quote(ask.ResourceName)+" is illegal")
+		}
 		if img.Topic(ask.ResourceName) == nil {
 			return fail(kproto.UnknownTopicOrPartition, "topic "+ask.ResourceName+" does not exist")
 		}
@@ -70,6 +73,7 @@ type configValue struct {
 	name   string
 	value  string
 	null   bool
+	hidden bool // not among the synonyms
 	source kmsg.ConfigSource
 }
 
@@ -91,6 +95,9 @@ func (d *describedConfig) encode(req *kmsg.DescribeConfigsRequest) kmsg.Describe
 	if req.IncludeSynonyms {
 		for i := range d.values {
 			v := &d.values[i]
+			if v.hidden {
+				continue
+			}
 			s := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
 			s.Name, s.Value, s.Source = v.name, v.shown(d.def), v.source
 			c.ConfigSynonyms = append(c.ConfigSynonyms, s)
@@ -128,18 +135,22 @@ func (b *Broker) topicConfigs(img *kraft.Image, name string) []describedConfig {
 		for _, s := range config.TopicSynonyms(d.Name) {
 			dc.values = b.appendBrokerValues(dc.values, img, s.Key, s.Scale)
 		}
-		dc.values = append(dc.values, configValue{name: defaultName(d), value: d.Default, null: d.Null, source: kmsg.ConfigSourceDefaultConfig})
+		dc.values = append(dc.values, topicDefault(d))
 		out = append(out, dc)
 	}
 	return out
 }
 
-// defaultName is the key under which Kafka shows a topic key's default: its strongest broker synonym.
-func defaultName(d *config.Def) string {
-	if s := config.TopicSynonyms(d.Name); len(s) > 0 {
-		return s[0].Key
+// topicDefault is a topic key's default as Kafka shows it: under the name of its strongest broker synonym, and among the synonyms only if
+// there is one with a default of its own (log.retention.ms has none).
+func topicDefault(d *config.Def) configValue {
+	v := configValue{name: d.Name, value: d.Default, null: d.Null, hidden: true, source: kmsg.ConfigSourceDefaultConfig}
+	if synonyms := config.TopicSynonyms(d.Name); len(synonyms) > 0 {
+		v.name = synonyms[0].Key
+		broker, ok := config.BrokerDef(v.name)
+		v.hidden = !ok || broker.Null
 	}
-	return d.Name
+	return v
 }
 
 // appendBrokerValues adds what a broker key has been given: dynamically for this broker, for all, statically.
@@ -169,7 +180,7 @@ func (b *Broker) brokerConfigs(img *kraft.Image) []describedConfig {
 		if setting.Origin.Static() {
 			null = d.Null
 		}
-		dc.values = append(dc.values, configValue{name: d.Name, value: d.Default, null: null, source: kmsg.ConfigSourceDefaultConfig})
+		dc.values = append(dc.values, configValue{name: d.Name, value: d.Default, null: null, hidden: null, source: kmsg.ConfigSourceDefaultConfig})
 		out = append(out, dc)
 	}
 	return out
@@ -186,31 +197,74 @@ func clusterDefaults(img *kraft.Image) []describedConfig {
 	return out
 }
 
-// alterConfigs serves both ways of changing configurations: the controller decides.
+// alterConfigs serves AlterConfigs: the controller decides, but what belongs to another broker is refused here.
 func alterConfigs(r *request) {
-	ctx, cancel := context.WithTimeout(r.broker.ctx, r.broker.cfg.Quorum.RequestTimeout)
-	defer cancel()
-	resp, code, message := r.broker.forward(ctx, r.body)
-	if code == kproto.None {
-		r.reply(resp)
-		return
+	req, b := r.body.(*kmsg.AlterConfigsRequest), r.broker
+	out := kmsg.NewPtrAlterConfigsResponse()
+	out.Resources = []kmsg.AlterConfigsResponseResource{}
+	answer := func(rr *kmsg.AlterConfigsRequestResource, code kproto.ErrorCode, message string) {
+		x := kmsg.NewAlterConfigsResponseResource()
+		x.ErrorCode, x.ErrorMessage, x.ResourceType, x.ResourceName = int16(code), &message, rr.ResourceType, rr.ResourceName
+		out.Resources = append(out.Resources, x)
 	}
-	switch req := r.body.(type) {
-	case *kmsg.AlterConfigsRequest:
-		out := kmsg.NewPtrAlterConfigsResponse()
-		for i := range req.Resources {
-			x := kmsg.NewAlterConfigsResponseResource()
-			x.ErrorCode, x.ErrorMessage, x.ResourceType, x.ResourceName = int16(code), &message, req.Resources[i].ResourceType, req.Resources[i].ResourceName
-			out.Resources = append(out.Resources, x)
+	req.Resources = slices.DeleteFunc(req.Resources, func(rr kmsg.AlterConfigsRequestResource) bool {
+		message := b.otherBroker(rr.ResourceType, rr.ResourceName)
+		if message != "" {
+			answer(&rr, kproto.InvalidRequest, message)
 		}
-		r.reply(out)
-	case *kmsg.IncrementalAlterConfigsRequest:
-		out := kmsg.NewPtrIncrementalAlterConfigsResponse()
-		for i := range req.Resources {
-			x := kmsg.NewIncrementalAlterConfigsResponseResource()
-			x.ErrorCode, x.ErrorMessage, x.ResourceType, x.ResourceName = int16(code), &message, req.Resources[i].ResourceType, req.Resources[i].ResourceName
-			out.Resources = append(out.Resources, x)
+		return message != ""
+	})
+	if len(req.Resources) > 0 {
+		ctx, cancel := context.WithTimeout(b.ctx, b.cfg.Quorum.RequestTimeout)
+		defer cancel()
+		resp, code, message := b.forward(ctx, req)
+		if code == kproto.None {
+			out.Resources = append(out.Resources, resp.(*kmsg.AlterConfigsResponse).Resources...)
+		} else {
+			for i := range req.Resources {
+				answer(&req.Resources[i], code, message)
+			}
 		}
-		r.reply(out)
 	}
+	r.reply(out)
+}
+
+// incrementalAlterConfigs is alterConfigs for the newer API.
+func incrementalAlterConfigs(r *request) {
+	req, b := r.body.(*kmsg.IncrementalAlterConfigsRequest), r.broker
+	out := kmsg.NewPtrIncrementalAlterConfigsResponse()
+	out.Resources = []kmsg.IncrementalAlterConfigsResponseResource{}
+	answer := func(rr *kmsg.IncrementalAlterConfigsRequestResource, code kproto.ErrorCode, message string) {
+		x := kmsg.NewIncrementalAlterConfigsResponseResource()
+		x.ErrorCode, x.ErrorMessage, x.ResourceType, x.ResourceName = int16(code), &message, rr.ResourceType, rr.ResourceName
+		out.Resources = append(out.Resources, x)
+	}
+	req.Resources = slices.DeleteFunc(req.Resources, func(rr kmsg.IncrementalAlterConfigsRequestResource) bool {
+		message := b.otherBroker(rr.ResourceType, rr.ResourceName)
+		if message != "" {
+			answer(&rr, kproto.InvalidRequest, message)
+		}
+		return message != ""
+	})
+	if len(req.Resources) > 0 {
+		ctx, cancel := context.WithTimeout(b.ctx, b.cfg.Quorum.RequestTimeout)
+		defer cancel()
+		resp, code, message := b.forward(ctx, req)
+		if code == kproto.None {
+			out.Resources = append(out.Resources, resp.(*kmsg.IncrementalAlterConfigsResponse).Resources...)
+		} else {
+			for i := range req.Resources {
+				answer(&req.Resources[i], code, message)
+			}
+		}
+	}
+	r.reply(out)
+}
+
+// otherBroker says why a change of a broker's configuration is not for this broker; "" when it is, or is no such change.
+func (b *Broker) otherBroker(kind kmsg.ConfigResourceType, name string) string {
+	if me := strconv.Itoa(int(b.cfg.NodeID)); kmsg.ConfigResourceType(kraft.BrokerConfig) == kind && name != "" && name != me {
+		return "this is broker " + me + ": a change of broker " + strconv.Quote(name) + " goes to that one, a change of all of them to \"\""
+	}
+	return ""
 }

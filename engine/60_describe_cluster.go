@@ -21,7 +21,10 @@ func describeCluster(r *request) {
 	resp.ControllerID = -1
 	if req.Version >= 1 && req.EndpointType != 1 {
 		message := "this is a broker listener: endpoint type 1"
-		resp.ErrorCode, resp.ErrorMessage = int16(kproto.MismatchedEndpointType), &message
+		resp.ErrorCode, resp.ErrorMessage = int16(kproto.UnsupportedEndpointType), &message
+		if req.EndpointType == 2 {
+			resp.ErrorCode = int16(kproto.MismatchedEndpointType)
+		}
 		r.reply(resp)
 		return
 	}
@@ -65,7 +68,12 @@ func describeTopicPartitions(r *request) {
 	if c := req.Cursor; c != nil {
 		from, fromPartition = c.Topic, c.Partition
 		if fromPartition < 0 || len(names) > 0 && !slices.Contains(names, from) {
-			r.reply(resp) // no error field at the top: an empty answer, as for a page past the end
+			for _, name := range names { // there is no error field at the top
+				t := kmsg.NewDescribeTopicPartitionsResponseTopic()
+				t.Topic, t.ErrorCode, t.Partitions = &name, int16(kproto.InvalidRequest), []kmsg.DescribeTopicPartitionsResponseTopicPartition{}
+				resp.Topics = append(resp.Topics, t)
+			}
+			r.reply(resp)
 			return
 		}
 	}

@@ -42,7 +42,7 @@ func newAPITable() *apiTable {
 		api{key: kproto.KeyDescribeLogDirs, name: "DescribeLogDirs", min: 1, max: 5, handle: describeLogDirs},
 		api{key: kproto.KeyCreatePartitions, name: "CreatePartitions", min: 0, max: 3, handle: createPartitions},
 		api{key: kproto.KeyDeleteGroups, name: "DeleteGroups", min: 0, max: 2, handle: deleteGroups},
-		api{key: kproto.KeyIncrementalAlterConfigs, name: "IncrementalAlterConfigs", min: 0, max: 1, handle: alterConfigs},
+		api{key: kproto.KeyIncrementalAlterConfigs, name: "IncrementalAlterConfigs", min: 0, max: 1, handle: incrementalAlterConfigs},
 		api{key: kproto.KeyListPartitionReassignments, name: "ListPartitionReassignments", min: 0, max: 0, handle: listReassignments},
 		api{key: kproto.KeyOffsetDelete, name: "OffsetDelete", min: 0, max: 0, handle: offsetDelete},
 		api{key: kproto.KeyDescribeCluster, name: "DescribeCluster", min: 0, max: 2, handle: describeCluster},
