@@ -51,7 +51,7 @@ type core struct {
 
 	received struct {
 		sync.Mutex
-		images   map[snapfile.ID]*Image // snapshots received from a leader, until they are installed
+		image    *Image // the newest snapshot received from a leader, until it is installed
 		fetching bool
 	}
 	snapshots struct { // when each follower was last seen fetching a snapshot
@@ -68,7 +68,8 @@ type durableLog interface {
 	Storage() raft.Storage
 	Append(hs *pb.HardState, ents []*pb.Entry) error
 	Install(id snapfile.ID) error
-	Compact(id snapfile.ID, trailing int64) error
+	Load(id snapfile.ID) (*Image, error) // a snapshot whose file has been received
+	Compact(id snapfile.ID, trailing, applied int64) error
 }
 
 // transport sends messages to other voters, or drops them; peers implements it. It must not block.
@@ -84,6 +85,7 @@ type raftStatus struct {
 	leader    uint64 // raft id, 0 if unknown
 	term      int64
 	commit    int64
+	applied   int64 // what raft has been told to be applied; never more than what is
 	isLeader  bool
 	followers []ReplicaInfo // leader only; refreshed every tick
 }
@@ -147,7 +149,6 @@ func newCore(o Options, cfg raft.Config, log durableLog, peers transport, applie
 		appends: newQueue[appendItem](), applies: newQueue[applyItem](), stop: make(chan struct{}),
 	}
 	c.mail.wake = make(chan struct{}, 1)
-	c.received.images = make(map[snapfile.ID]*Image)
 	c.snapshots.active = make(map[uint64]time.Time)
 	c.status.Store(&raftStatus{})
 	for id := range o.Voters {
@@ -235,7 +236,7 @@ func (c *core) send(m *pb.Message) {
 
 func (c *core) publishStatus(role roleChange, withFollowers bool) {
 	st := c.rn.BasicStatus()
-	next := &raftStatus{leader: st.Lead, term: role.term, commit: int64(st.GetCommit()), isLeader: role.leader}
+	next := &raftStatus{leader: st.Lead, term: role.term, commit: int64(st.GetCommit()), applied: int64(st.Applied), isLeader: role.leader}
 	old := c.status.Load()
 	if role.leader {
 		next.followers = old.followers

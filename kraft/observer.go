@@ -169,8 +169,7 @@ func (n *Node) receiveSnapshot(m *pb.Message) {
 		c.received.Lock()
 		c.received.fetching = false
 		if err == nil {
-			clear(c.received.images)
-			c.received.images[id] = img
+			c.received.image = img
 		}
 		c.received.Unlock()
 		if err != nil {

@@ -33,7 +33,7 @@ func (c *core) appendAll(items []appendItem, trailing int64) error {
 			if err := c.flush(&group); err != nil {
 				return err
 			}
-			if err := c.log.Compact(*it.compact, trailing); err != nil {
+			if err := c.log.Compact(*it.compact, trailing, c.status.Load().applied); err != nil {
 				return err
 			}
 		case !raft.IsEmptySnap(it.msg.GetSnapshot()):
@@ -97,11 +97,15 @@ func (c *core) flush(g *group) error {
 func (c *core) install(s *pb.Snapshot) error {
 	id := snapfile.ID{Index: int64(s.GetMetadata().GetIndex()), Term: int64(s.GetMetadata().GetTerm())}
 	c.received.Lock()
-	img := c.received.images[id]
-	clear(c.received.images)
+	img := c.received.image
+	c.received.image = nil
 	c.received.Unlock()
-	if img == nil {
-		return fmt.Errorf("snapshot %d of term %d was not received", id.Index, id.Term)
+	if img == nil || img.Offset() != id.Index || img.Term() != id.Term {
+		// Another one has been received meanwhile. The file of this one is there.
+		var err error
+		if img, err = c.log.Load(id); err != nil {
+			return fmt.Errorf("received snapshot: %w", err)
+		}
 	}
 	if err := c.log.Install(id); err != nil {
 		return err

@@ -258,7 +258,9 @@ func (l *Log) Append(hs *pb.HardState, ents []*pb.Entry) error {
 	return nil
 }
 
-// Install makes the log begin after a snapshot that the leader sent; its file has been received.
+// Install makes the log begin after a snapshot that the leader sent; its file has been received. First comes the mark: without the commit index it is
+// ignored by the next Open. Then the commit index, which makes it valid. Entries behind the snapshot may be written only after that, or an Open in between
+// would find them behind a gap.
 func (l *Log) Install(id snapfile.ID) error {
 	if l.fail != nil {
 		return l.fail
@@ -266,16 +268,27 @@ func (l *Log) Install(id snapfile.ID) error {
 	if err := l.w.SaveSnapshot(l.mark(id)); err != nil {
 		return l.failed(err)
 	}
-	if err := l.start(id); err != nil {
+	hs := &pb.HardState{Term: new(l.hs.GetTerm()), Vote: new(l.hs.GetVote()), Commit: new(max(l.hs.GetCommit(), uint64(id.Index)))}
+	if err := l.w.Save(hs, nil); err != nil {
 		return l.failed(err)
 	}
-	l.last = uint64(id.Index)
+	if err := l.w.Sync(); err != nil {
+		return l.failed(err)
+	}
+	if err := errors.Join(l.start(id), l.mem.SetHardState(hs)); err != nil {
+		return l.failed(err)
+	}
+	l.hs, l.last = hs, uint64(id.Index)
 	return nil
 }
 
+// Load reads the file of a snapshot.
+func (l *Log) Load(id snapfile.ID) (*image.Image, error) { return l.snaps.Load(l.opts.ClusterID, id) }
+
 // Compact tells the log that the file of a snapshot is durable: it forgets what is older than the oldest snapshot kept on disk, and in
-// memory keeps about trailing bytes of entries before the snapshot.
-func (l *Log) Compact(id snapfile.ID, trailing int64) error {
+// memory keeps about trailing bytes of entries before the snapshot, and everything above applied: raft may still look at what it has not been told to be
+// applied, even when the snapshot has it.
+func (l *Log) Compact(id snapfile.ID, trailing, applied int64) error {
 	if l.fail != nil {
 		return l.fail
 	}
@@ -298,7 +311,7 @@ func (l *Log) Compact(id snapfile.ID, trailing int64) error {
 			return l.failed(err)
 		}
 	}
-	return l.compactMemory(id.Index, trailing)
+	return l.compactMemory(min(id.Index, applied), trailing)
 }
 
 func (l *Log) compactMemory(index, trailing int64) error {

@@ -335,7 +335,7 @@ func TestSnapshotsBoundTheLog(t *testing.T) {
 		if _, err := l.Snapshots().Save(cluster, imageAt(t, index, 1)); err != nil {
 			t.Fatal(err)
 		}
-		if err := l.Compact(id, 10_000); err != nil {
+		if err := l.Compact(id, 10_000, id.Index); err != nil {
 			t.Fatal(err)
 		}
 		return id
@@ -483,7 +483,7 @@ func TestFailureIsFinal(t *testing.T) {
 	redirectedErr := err
 	for _, f := range []func() error{
 		func() error { return add(3) },
-		func() error { return l.Compact(snapfile.ID{Index: 1, Term: 1}, 1) },
+		func() error { return l.Compact(snapfile.ID{Index: 1, Term: 1}, 1, 1) },
 		func() error { return l.Install(snapfile.ID{Index: 9, Term: 1}) },
 	} {
 		if err := f(); !errors.Is(err, ErrFailed) || err.Error() != redirectedErr.Error() {
@@ -525,5 +525,62 @@ func TestInstall(t *testing.T) {
 	defer l.Close()
 	if rec.Image.Offset() != 100 || rec.Entries != 1 || raft.IsEmptyHardState(rec.HardState) {
 		t.Fatalf("recovered the image at %d and %d entries", rec.Image.Offset(), rec.Entries)
+	}
+}
+
+// TestCrashAroundInstall cuts the power within or after the installation of a received snapshot.
+func TestCrashAroundInstall(t *testing.T) {
+	seed := *seedFlag
+	rounds := 1
+	if seed == 0 {
+		seed, rounds = rand.Uint64(), 40
+	}
+	var file bytes.Buffer
+	if err := snapfile.Write(&file, cluster, imageAt(t, 100, 2)); err != nil {
+		t.Fatal(err)
+	}
+	for round := range rounds {
+		seed += uint64(round)
+		rng := rand.New(rand.NewPCG(seed, 5))
+		dir := t.TempDir()
+		l, _ := open(t, dir)
+		if err := l.Append(&pb.HardState{Term: new(uint64(1)), Commit: new(uint64(0))}, []*pb.Entry{{Index: new(uint64(1)), Term: new(uint64(1)), Data: []byte("old")}}); err != nil {
+			t.Fatal(err)
+		}
+		id := snapfile.ID{Index: 100, Term: 2}
+		if _, err := l.Snapshots().Receive(cluster, id, bytes.NewReader(file.Bytes())); err != nil {
+			t.Fatal(err)
+		}
+		before := copyDir(t, dir)
+		if err := l.Install(id); err != nil {
+			t.Fatal(err)
+		}
+		installed := false
+		if rng.IntN(2) == 0 { // the crash comes with the write after it
+			installed = true
+			before = copyDir(t, dir)
+			var ents []*pb.Entry
+			for i := range uint64(3) {
+				data := make([]byte, 1500)
+				for j := range data {
+					data[j] = byte(rng.IntN(255) + 1)
+				}
+				ents = append(ents, &pb.Entry{Index: new(101 + i), Term: new(uint64(2)), Data: data})
+			}
+			if err := l.Append(&pb.HardState{Term: new(uint64(2)), Commit: new(uint64(102))}, ents); err != nil {
+				t.Fatal(err)
+			}
+		}
+		after := copyDir(t, dir)
+		l.Close()
+		tear(t, rng, before, after)
+		l, rec, err := Open(options(after))
+		if err != nil {
+			t.Fatalf("%v\nreplay: go test ./kraft/internal/raftlog -run TestCrashAroundInstall -raftlog.seed=%d", err, seed)
+		}
+		l.Close()
+		if old := rec.Image.Offset() == 0 && rec.Entries == 1; old && installed || !old && rec.Image.Offset() != 100 {
+			t.Fatalf("installed %v, recovered the image at %d and %d entries; seed %d", installed, rec.Image.Offset(), rec.Entries, seed)
+		}
 	}
 }

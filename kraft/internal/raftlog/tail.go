@@ -58,23 +58,31 @@ func segments(walDir string) (names []string, starts []int64, err error) {
 	return names, starts, nil
 }
 
-// walk follows the records of a segment and returns where they end, and the index of the last entry (at least last).
+// walk follows the records of a segment and returns where they end, and the index of the last entry, be it in the segment (at least last) or in a
+// snapshot that was received.
 func walk(b []byte, last uint64) (end int, index uint64) {
 	var crc uint32
+	var commit uint64
 	for {
 		r, n := frame(b[end:])
 		if r == nil {
-			return end, last
+			return end, max(last, commit)
 		}
 		if r.GetType() == wal.CrcType {
 			crc = r.GetCrc()
 		} else if crc = crc32.Update(crc, castagnoli, r.GetData()); crc != r.GetCrc() {
-			return end, last
+			return end, max(last, commit)
 		}
-		if r.GetType() == wal.EntryType {
+		switch r.GetType() {
+		case wal.EntryType:
 			var e pb.Entry
 			if proto.Unmarshal(r.GetData(), &e) == nil {
 				last = e.GetIndex()
+			}
+		case wal.StateType:
+			var hs pb.HardState
+			if proto.Unmarshal(r.GetData(), &hs) == nil {
+				commit = hs.GetCommit()
 			}
 		}
 		end += n
