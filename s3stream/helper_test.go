@@ -239,6 +239,10 @@ func (m *stream) open() error {
 			return nil
 		},
 		Record: func(r s3stream.Record) error {
+			if got.next < opened.Start && r.First > got.next && r.First <= opened.Start && r.Next > opened.Start {
+				// The checkpoint was carried along, and what lies between it and the start is gone.
+				got = m.stateAt(r.First)
+			}
 			if r.First != got.next {
 				return fmt.Errorf("replayed record at %d, want %d", r.First, got.next)
 			}
@@ -271,6 +275,9 @@ func (m *stream) open() error {
 	if want.next != o.Next {
 		return fmt.Errorf("stream %d: next is %d, no record of the model ends there", m.id, o.Next)
 	}
+	if got.next < o.Start && o.Start == o.Next {
+		got = want // as above, with nothing left behind the start
+	}
 	if got != want {
 		return fmt.Errorf("stream %d: state after open is %+v, want %+v (checkpoint at %d)", m.id, got, want, o.CheckpointOffset)
 	}
@@ -280,6 +287,18 @@ func (m *stream) open() error {
 	m.start = o.Start
 	m.records, m.acked, m.state, m.confirmed, m.frozen = m.records[:n], n, got, o.Next, false
 	return nil
+}
+
+// stateAt is the state after all records below offset.
+func (m *stream) stateAt(offset int64) (s state) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.records {
+		if r.next <= offset {
+			s = s.apply(r)
+		}
+	}
+	return s
 }
 
 func (m *stream) mustOpen() *stream {

@@ -12,7 +12,9 @@ import (
 type Replay struct {
 	// Opened is called first, once.
 	Opened func(Opened) error
-	// Record is called for each record at or after Opened.CheckpointOffset, in offset order. The payload is valid only during the call.
+	// Record is called for each record at or after Opened.CheckpointOffset, in offset order. The payload is valid only during the call. Records
+	// below Opened.Start are left out; there are such behind the checkpoint only if the newest upload had to do without the owner
+	// (Options.TailGrace) and the stream was trimmed since.
 	Record func(Record) error
 }
 
