@@ -21,6 +21,9 @@ PKG         ?= ./...
 TESTTIMEOUT ?= 15m
 FUZZTIME    ?= 5s
 SOAK_ROUNDS ?= 30
+# Where bench-side and bench-full write; a new directory every time.
+BENCH_STAMP := $(shell date -u +%Y%m%d-%H%M%S)
+BENCH_OUT   ?= $(RUN)/bench/$(BENCH_STAMP)
 ARGS        ?=
 
 .DEFAULT_GOAL := help
@@ -86,8 +89,26 @@ soak: build minio java ## kill -9 under load SOAK_ROUNDS (30) times on a directo
 	$(GO) run -ldflags=$(LDFLAGS) ./bench/crash -binary bin/ringmq -kills $(SOAK_ROUNDS) -minio $(ARGS)
 	RINGMQ_SOAK=1 RINGMQ_BINARY=$(abspath bin/ringmq) $(GO) test $(TEST) -count=1 -timeout=1h -run=Soak -v ./bench/resilience
 
+.PHONY: bench-tools
+bench-tools:
+	@mkdir -p bin/bench
+	$(GO) build $(BUILD) -o bin/bench/ ./bench/probe ./bench/load ./bench/floor ./bench/plot ./tools/ringmqbench
+
 .PHONY: bench
-bench: ## micro benchmarks; PKG= and BENCH= choose, output is benchstat's
+bench: bench-side ## RingMQ beside Apache Kafka, short (under ten minutes); tables and plots in BENCH_OUT (.run/bench/...)
+
+.PHONY: bench-side
+bench-side: build java bench-tools ## the same; ARGS="-targets ringmq,kafka -cases probe -rounds 3" chooses
+	bin/bench/ringmqbench -profile short -rounds 2 -work $(RUN)/bench/work -out $(BENCH_OUT) $(ARGS)
+	bin/bench/plot -out $(BENCH_OUT) $(BENCH_OUT)/side.json
+
+.PHONY: bench-full
+bench-full: build java minio bench-tools ## the long one: MinIO too, a sweep of rates, cold reads; hours
+	bin/bench/ringmqbench -profile full -rounds 3 -targets ringmq,ringmq-loop,ringmq-minio,kafka,kafka-synced -work $(RUN)/bench/work -out $(BENCH_OUT) $(ARGS)
+	bin/bench/plot -out $(BENCH_OUT) $(BENCH_OUT)/side.json
+
+.PHONY: bench-micro
+bench-micro: ## micro benchmarks; PKG= and BENCH= choose, output is benchstat's
 	$(GO) test $(TEST) -run='^$$' -bench='$(or $(BENCH),.)' -benchmem -timeout=1h $(PKG)
 
 .PHONY: clean

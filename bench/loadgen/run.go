@@ -51,7 +51,8 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	close(stopReport)
 	<-reporting
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
+		// What broke first closed all connections; errors of those say nothing.
+		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
 		return nil, err

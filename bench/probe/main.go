@@ -16,6 +16,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"sync"
@@ -197,12 +198,13 @@ func (m *connection) openLoop(c *wire.Conn, frame []byte, schedule measure.Sched
 	for i := range total {
 		due := schedule.At(i)
 		if err := c.ReceiveProduced(int32(i)); err != nil {
-			c.Close()
-			if serr := <-failed; serr != nil && !errors.Is(serr, os.ErrDeadlineExceeded) {
-				return serr
-			}
+			c.Close() // and with it the sender ends
+			serr := <-failed
 			if !errors.Is(err, os.ErrDeadlineExceeded) {
 				return err
+			}
+			if serr != nil && !errors.Is(serr, os.ErrDeadlineExceeded) && !errors.Is(serr, net.ErrClosed) {
+				return serr
 			}
 			for ; i < total; i++ {
 				if due := schedule.At(i); !due.Before(begin) {

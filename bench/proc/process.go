@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,10 +20,12 @@ type Process struct {
 	LogPath string
 	cmd     *exec.Cmd
 	exited  chan struct{}
+	begun   time.Time
 	err     error // valid after exited
 }
 
-// start runs a command whose output goes to logPath, appended.
+// start runs a command whose output goes to logPath, appended. The child dies with us: the kernel sends its death signal when the thread
+// that started it ends, so that thread stays and waits for it.
 func start(name, logPath string, cmd *exec.Cmd) (*Process, error) {
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -30,20 +33,37 @@ func start(name, logPath string, cmd *exec.Cmd) (*Process, error) {
 	}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("proc: start %s: %w", name, err), log.Close())
-	}
 	p := &Process{Name: name, LogPath: logPath, cmd: cmd, exited: make(chan struct{})}
+	started := make(chan error)
 	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		p.begun = time.Now()
+		started <- err
+		if err != nil {
+			return
+		}
 		p.err = cmd.Wait()
 		log.Close()
 		close(p.exited)
 	}()
+	if err := <-started; err != nil {
+		return nil, errors.Join(fmt.Errorf("proc: start %s: %w", name, err), log.Close())
+	}
 	return p, nil
 }
 
 // Pid is the process id.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
+// Begun is when the process was started, zero if it was not.
+func (p *Process) Begun() time.Time {
+	if p == nil {
+		return time.Time{}
+	}
+	return p.begun
+}
 
 // Exited is closed when the process is gone.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
@@ -106,6 +126,17 @@ type Usage struct {
 	CPU                   time.Duration // user and system
 	RSSBytes, PeakBytes   int64
 	ReadBytes, WriteBytes int64 // at the block layer
+}
+
+// Total is what the process used in all its life: processor time, and bytes written at the block layer.
+//
+// REQUIRES: Exited is closed.
+func (p *Process) Total() Usage {
+	u := Usage{CPU: p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()}
+	if r, ok := p.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		u.PeakBytes, u.ReadBytes, u.WriteBytes = r.Maxrss<<10, r.Inblock*512, r.Oublock*512
+	}
+	return u
 }
 
 // clockTick is the unit of CPU time in /proc, 100 Hz on every Linux that Go runs on.

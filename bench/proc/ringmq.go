@@ -27,17 +27,30 @@ func (r *RingMQ) Seed() string { return fmt.Sprintf("127.0.0.1:%d", r.port) }
 
 // Start starts the node and waits until it answers. It returns how long that took from the start of the process.
 func (r *RingMQ) Start(ctx context.Context) (time.Duration, error) {
+	begun := time.Now()
+	if err := r.Launch(); err != nil {
+		return 0, err
+	}
+	if err := r.WaitReady(ctx, r.probe); err != nil {
+		r.Kill()
+		return 0, err
+	}
+	return time.Since(begun), nil
+}
+
+// Launch starts the process and does not wait.
+func (r *RingMQ) Launch() error {
 	if r.port == 0 {
 		var err error
 		if r.port, err = FreePort(); err != nil {
-			return 0, err
+			return err
 		}
 		if r.controllerPort, err = FreePort(); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	if err := os.MkdirAll(filepath.Join(r.Dir, "objects"), 0o755); err != nil {
-		return 0, fmt.Errorf("proc: %w", err)
+		return fmt.Errorf("proc: %w", err)
 	}
 	args := []string{"server", "start"}
 	for _, o := range append([]string{
@@ -52,17 +65,12 @@ func (r *RingMQ) Start(ctx context.Context) (time.Duration, error) {
 	}
 	cmd := exec.Command(r.Binary, args...)
 	cmd.Env = append(os.Environ(), r.Env...)
-	begun := time.Now()
 	p, err := start("ringmq", filepath.Join(r.Dir, "server.log"), cmd)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	r.Process = p
-	if err := p.WaitReady(ctx, r.probe); err != nil {
-		p.Kill()
-		return 0, err
-	}
-	return time.Since(begun), nil
+	return nil
 }
 
 // probe asks for metadata: a node that answers it serves.

@@ -102,7 +102,7 @@ func (c *Conn) Request(req kmsg.Request) (kmsg.Response, error) {
 	return resp, nil
 }
 
-// CreateTopic creates a topic; one that exists is fine. It returns when the topic has its partitions and each has a leader.
+// CreateTopic creates a topic; one that exists is fine. It returns when each partition is served by its leader.
 func CreateTopic(ctx context.Context, address, topic string, partitions int, configs map[string]string) error {
 	c, err := Dial(ctx, address, "bench-admin")
 	if err != nil {
@@ -131,12 +131,12 @@ func CreateTopic(ctx context.Context, address, topic string, partitions int, con
 			return fmt.Errorf("wire: create topic %s: %w", topic, kerr.ErrorForCode(rt.ErrorCode))
 		}
 	}
-	return c.awaitLeaders(ctx, topic, partitions)
+	return c.awaitServed(ctx, topic, partitions)
 }
 
-func (c *Conn) awaitLeaders(ctx context.Context, topic string, partitions int) error {
+func (c *Conn) awaitServed(ctx context.Context, topic string, partitions int) error {
 	for {
-		n, err := c.leaders(topic)
+		n, err := c.served(topic, partitions)
 		if err != nil {
 			return err
 		}
@@ -145,27 +145,32 @@ func (c *Conn) awaitLeaders(ctx context.Context, topic string, partitions int) e
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wire: topic %s has %d partitions with a leader, want %d: %w", topic, n, partitions, ctx.Err())
+			return fmt.Errorf("wire: topic %s has %d partitions that are served, want %d: %w", topic, n, partitions, ctx.Err())
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
 
-// leaders counts the partitions that have one.
-func (c *Conn) leaders(topic string) (int, error) {
-	req := kmsg.NewPtrMetadataRequest()
-	req.Version = 9
-	t := kmsg.NewMetadataRequestTopic()
-	t.Topic = kmsg.StringPtr(topic)
+// served counts the partitions whose log the broker finds. Metadata would not do: it names a leader before that leader knows.
+func (c *Conn) served(topic string, partitions int) (int, error) {
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.Version, req.ReplicaID = 5, -1
+	t := kmsg.NewListOffsetsRequestTopic()
+	t.Topic = topic
+	for i := range partitions {
+		p := kmsg.NewListOffsetsRequestTopicPartition()
+		p.Partition, p.Timestamp, p.CurrentLeaderEpoch = int32(i), -1, -1
+		t.Partitions = append(t.Partitions, p)
+	}
 	req.Topics = append(req.Topics, t)
 	resp, err := c.Request(req)
 	if err != nil {
 		return 0, err
 	}
 	n := 0
-	for _, rt := range resp.(*kmsg.MetadataResponse).Topics {
+	for _, rt := range resp.(*kmsg.ListOffsetsResponse).Topics {
 		for _, p := range rt.Partitions {
-			if rt.ErrorCode == 0 && p.ErrorCode == 0 && p.Leader >= 0 {
+			if p.ErrorCode == 0 {
 				n++
 			}
 		}

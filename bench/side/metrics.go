@@ -1,0 +1,111 @@
+package side
+
+import "strings"
+
+// Metric is a row of the table.
+type Metric struct {
+	Case, Key string
+	Title     string
+	Unit      string
+	// Better is "lower" or "higher".
+	Better string
+	// Floor is the key of what the device does itself in the floor case, in the same unit; empty when there is none.
+	Floor string
+}
+
+// Metrics are the rows, in order. A case of a sweep is told by its prefix.
+var Metrics = []Metric{
+	{"probe-1", "p50_us", "1 KB, one in flight: p50", "us", "lower", "4k1_p50_us"},
+	{"probe-1", "p99_us", "1 KB, one in flight: p99", "us", "lower", "4k1_p99_us"},
+	{"probe-1", "p999_us", "1 KB, one in flight: p99.9", "us", "lower", "4k1_p999_us"},
+	{"probe-1", "cpu_us_per_request", "1 KB, one in flight: server CPU per request", "us", "lower", ""},
+	{"probe-1000", "p50_us", "1 KB, open loop 1,000/s over 4 connections: p50", "us", "lower", "4k1_p50_us"},
+	{"probe-1000", "p99_us", "1 KB, open loop 1,000/s over 4 connections: p99", "us", "lower", "4k1_p99_us"},
+	{"probe-1000", "p999_us", "1 KB, open loop 1,000/s over 4 connections: p99.9", "us", "lower", "4k1_p999_us"},
+	{"probe-1000", "late_p99_us", "of that, sent late by the probe itself: p99", "us", "lower", ""},
+	{"probe-5000", "p50_us", "1 KB, open loop 5,000/s over 4 connections: p50", "us", "lower", "4k1_p50_us"},
+	{"probe-5000", "p99_us", "1 KB, open loop 5,000/s over 4 connections: p99", "us", "lower", "4k1_p99_us"},
+	{"probe-5000", "p999_us", "1 KB, open loop 5,000/s over 4 connections: p99.9", "us", "lower", "4k1_p999_us"},
+	{"probe-5000", "late_p99_us", "of that, sent late by the probe itself: p99", "us", "lower", ""},
+	{"probe-5000", "unanswered", "requests unanswered ten seconds after the end", "", "lower", ""},
+	{"probe-64", "per_second", "100 B, 64 connections, 16 partitions: acknowledgements a second", "1/s", "higher", ""},
+	{"probe-64", "p50_us", "100 B, 64 connections, 16 partitions: p50", "us", "lower", ""},
+	{"probe-64", "p99_us", "100 B, 64 connections, 16 partitions: p99", "us", "lower", ""},
+	{"probe-64", "cpu_us_per_request", "100 B, 64 connections, 16 partitions: server CPU per request", "us", "lower", ""},
+	{"java-5000", "p50_ms", "Java producer, 5,000 rec/s of 1 KB: p50", "ms", "lower", ""},
+	{"java-5000", "p99_ms", "Java producer, 5,000 rec/s of 1 KB: p99 (its start included)", "ms", "lower", ""},
+	{"java-5000", "p999_ms", "Java producer, 5,000 rec/s of 1 KB: p99.9 (its start included)", "ms", "lower", ""},
+	{"java-e2e", "avg_ms", "Java end-to-end, one 1 KB record at a time: mean", "ms", "lower", ""},
+	{"java-e2e", "p50_ms", "Java end-to-end, one 1 KB record at a time: p50, whole ms", "ms", "lower", ""},
+	{"java-e2e", "p99_ms", "Java end-to-end, one 1 KB record at a time: p99, whole ms", "ms", "lower", ""},
+	{"java-e2e", "p999_ms", "Java end-to-end, one 1 KB record at a time: p99.9, whole ms", "ms", "lower", ""},
+	{"load", "mb_s", "load at a rate, 4 partitions: acknowledged", "MB/s", "higher", ""},
+	{"load", "produce_p50_us", "load at a rate: produce p50", "us", "lower", ""},
+	{"load", "produce_p99_us", "load at a rate: produce p99", "us", "lower", ""},
+	{"load", "e2e_p50_us", "load at a rate: produce to consume p50", "us", "lower", ""},
+	{"load", "e2e_p99_us", "load at a rate: produce to consume p99", "us", "lower", ""},
+	{"load", "e2e_p999_us", "load at a rate: produce to consume p99.9", "us", "lower", ""},
+	{"load", "e2e_p9999_us", "load at a rate: produce to consume p99.99", "us", "lower", ""},
+	{"load", "cpu_s_per_gb", "load at a rate: server CPU per GB in and out", "s", "lower", ""},
+	{"sweep-", "mb_s", "load at %s MB/s: acknowledged", "MB/s", "higher", ""},
+	{"sweep-", "produce_p99_us", "load at %s MB/s: produce p99", "us", "lower", ""},
+	{"sweep-", "e2e_p99_us", "load at %s MB/s: produce to consume p99", "us", "lower", ""},
+	{"java-max", "mb_s", "Java producer, unlimited, default settings", "MB/s", "higher", "64k8_mb_s"},
+	{"java-max", "cpu_s_per_gb", "Java producer, default settings: server CPU per GB", "s", "lower", ""},
+	{"java-max", "settled_cpu_s_per_gb", "Java producer, default settings: server CPU per GB until quiet", "s", "lower", ""},
+	{"java-max", "machine_cpu_s_per_gb", "Java producer, default settings: CPU of the whole machine per GB, client and kernel too", "s", "lower", ""},
+	{"java-max", "settled_written_per_byte", "Java producer, default settings: bytes written per byte until quiet", "", "lower", ""},
+	{batchCase, "mb_s", "Java producer, unlimited, batch 128 KiB, linger 5 ms", "MB/s", "higher", "64k8_mb_s"},
+	{batchCase, "cpu_s_per_gb", "Java producer, batch 128 KiB: server CPU per GB", "s", "lower", ""},
+	{batchCase, "settled_cpu_s_per_gb", "Java producer, batch 128 KiB: server CPU per GB until quiet", "s", "lower", ""},
+	{batchCase, "machine_cpu_s_per_gb", "Java producer, batch 128 KiB: CPU of the whole machine per GB, client and kernel too", "s", "lower", ""},
+	{batchCase, "settled_written_per_byte", "Java producer, batch 128 KiB: bytes written per byte until quiet", "", "lower", ""},
+	{"java-consume", "mb_s", "Java consumer, just written", "MB/s", "higher", ""},
+	{"java-consume", "cpu_s_per_gb", "Java consumer, just written: server CPU per GB", "s", "lower", ""},
+	{"java-consume-cold", "mb_s", "Java consumer, after a restart with cold caches", "MB/s", "higher", ""},
+	{"java-consume-cold", "cpu_s_per_gb", "Java consumer, cold: server CPU per GB", "s", "lower", ""},
+	{"start", "first_ack_ms", "process start to first acknowledgement, new data", "ms", "lower", ""},
+	{"java-consume-cold", "restart_first_ack_ms", "process start to first acknowledgement, after a clean stop", "ms", "lower", ""},
+	{"life", "stop_ms", "clean stop", "ms", "lower", ""},
+	{"idle", "rss_mb", "resident memory, idle", "MB", "lower", ""},
+	{"idle", "cpu_percent", "processor, idle", "% of one", "lower", ""},
+	{"loaded", "rss_mb", "resident memory, after all this", "MB", "lower", ""},
+	{"loaded", "peak_mb", "resident memory, highest", "MB", "lower", ""},
+}
+
+// rows expands the metrics of sweeps into one per case that was run.
+func (r *Result) rows() []Metric {
+	var out []Metric
+	for i := 0; i < len(Metrics); i++ {
+		m := Metrics[i]
+		if !strings.HasSuffix(m.Case, "-") {
+			out = append(out, m)
+			continue
+		}
+		group := []Metric{m}
+		for ; i+1 < len(Metrics) && Metrics[i+1].Case == m.Case; i++ {
+			group = append(group, Metrics[i+1])
+		}
+		for _, c := range r.casesWith(m.Case) {
+			for _, g := range group {
+				g.Title = strings.Replace(g.Title, "%s", strings.TrimPrefix(c, g.Case), 1)
+				g.Case = c
+				out = append(out, g)
+			}
+		}
+	}
+	return out
+}
+
+// casesWith are the names of cases with a prefix, in the order in which they were first run.
+func (r *Result) casesWith(prefix string) []string {
+	var out []string
+	seen := map[string]bool{}
+	for _, rec := range r.Records {
+		if strings.HasPrefix(rec.Case, prefix) && !seen[rec.Case] {
+			seen[rec.Case] = true
+			out = append(out, rec.Case)
+		}
+	}
+	return out
+}

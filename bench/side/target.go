@@ -1,0 +1,125 @@
+package side
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ringmq/ringmq/bench/proc"
+)
+
+// server is a target that runs.
+type server interface {
+	// Launch starts the process, again after a stop, and does not wait.
+	Launch() error
+	Seed() string
+	Begun() time.Time
+	Exited() <-chan struct{}
+	Usage() (proc.Usage, error)
+	Stop(ctx context.Context) error
+	Total() proc.Usage
+	Kill()
+}
+
+// instance is a server with what stands beside it.
+type instance struct {
+	server
+	minio *proc.MinIO
+	loop  *proc.Loop
+}
+
+// close ends everything.
+func (i *instance) close() error {
+	var errs []error
+	if i.minio != nil && i.minio.Process != nil {
+		i.minio.Kill()
+	}
+	if i.loop != nil {
+		errs = append(errs, i.loop.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// target is a kind of server in one setting.
+type target struct {
+	title    string
+	kind     string // whose Settings apply
+	settings []string
+	// make prepares a server in an empty directory.
+	make func(ctx context.Context, o Options, dir string, settings []string) (*instance, error)
+}
+
+// common are settings of both servers. Without them consumers would wait for three seconds for other members, and the first group would
+// pay for fifty partitions of the offsets topic.
+var common = []string{"group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=5"}
+
+// uploads makes RingMQ upload every two seconds instead of every minute: a short run shall contain the work that a long one does.
+const uploads = "s3.wal.upload.interval.ms=2000"
+
+var targets = map[string]target{
+	"ringmq":       {title: "RingMQ", kind: "ringmq", settings: []string{uploads}, make: makeRingMQ},
+	"ringmq-loop":  {title: "RingMQ, WAL on a loop device", kind: "ringmq", settings: []string{uploads}, make: makeRingMQLoop},
+	"ringmq-minio": {title: "RingMQ, objects in MinIO", kind: "ringmq", settings: []string{uploads}, make: makeRingMQMinIO},
+	"kafka":        {title: "Kafka, not synced", kind: "kafka", make: makeKafka},
+	"kafka-synced": {title: "Kafka, synced", kind: "kafka", settings: []string{"log.flush.interval.messages=1"}, make: makeKafka},
+}
+
+// TargetNames are the known targets, sorted.
+func TargetNames() []string {
+	var names []string
+	for n := range targets {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// settingsOf are all settings of a target that differ from the server's defaults, but for ports and directories.
+func (o Options) settingsOf(name string) []string {
+	t := targets[name]
+	return slices.Concat(common, t.settings, o.Settings[t.kind])
+}
+
+func makeRingMQ(_ context.Context, o Options, dir string, settings []string) (*instance, error) {
+	return &instance{server: &proc.RingMQ{Binary: o.Binary, Dir: dir, Overrides: settings}}, nil
+}
+
+// loopBytes is the size of the loop device.
+const loopBytes = 1 << 30
+
+func makeRingMQLoop(ctx context.Context, o Options, dir string, settings []string) (*instance, error) {
+	l, err := proc.NewLoop(filepath.Join(dir, "device"), loopBytes)
+	if err != nil {
+		return nil, err
+	}
+	i, err := makeRingMQ(ctx, o, dir, append(slices.Clone(settings), "s3.wal.path=0@file://"+l.Device))
+	i.loop = l
+	return i, err
+}
+
+func makeRingMQMinIO(ctx context.Context, o Options, dir string, settings []string) (*instance, error) {
+	m := &proc.MinIO{Dir: filepath.Join(dir, "minio"), Bucket: "ringmq"}
+	if err := m.Start(ctx); err != nil {
+		return nil, err
+	}
+	i, err := makeRingMQ(ctx, o, dir, append(slices.Clone(settings), "s3.data.buckets="+m.BucketURI()))
+	i.minio = m
+	return i, err
+}
+
+func makeKafka(ctx context.Context, o Options, dir string, settings []string) (*instance, error) {
+	props := map[string]string{}
+	for _, s := range settings {
+		key, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return nil, fmt.Errorf("side: setting %q is not key=value", s)
+		}
+		props[key] = value
+	}
+	k := &proc.Kafka{Java: o.Java, ClassPath: o.ClassPath, Dir: dir, Properties: props}
+	return &instance{server: k}, k.Format(ctx)
+}
