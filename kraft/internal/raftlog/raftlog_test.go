@@ -465,36 +465,39 @@ func redirect(t testing.TB, dir, target string) {
 	}
 }
 
-// TestFailureIsFinal makes writes fail as a full disk does. The log must not go on, not even when there is room again.
+// TestFailureIsFinal makes writes fail as a full disk does, and then fdatasync alone. The log must not go on.
 func TestFailureIsFinal(t *testing.T) {
-	dir := t.TempDir()
-	l, _ := open(t, dir)
-	add := func(i uint64) error {
-		return l.Append(&pb.HardState{Term: new(uint64(1)), Vote: new(uint64(2)), Commit: new(uint64(0))}, []*pb.Entry{{Index: new(i), Term: new(uint64(1)), Data: make([]byte, 100)}})
-	}
-	if err := add(1); err != nil {
-		t.Fatal(err)
-	}
-	redirect(t, dir, "/dev/full")
-	err := add(2)
-	if !errors.Is(err, ErrFailed) || !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EINVAL) {
-		t.Fatal(err)
-	}
-	redirectedErr := err
-	for _, f := range []func() error{
-		func() error { return add(3) },
-		func() error { return l.Compact(snapfile.ID{Index: 1, Term: 1}, 1, 1) },
-		func() error { return l.Install(snapfile.ID{Index: 9, Term: 1}) },
-	} {
-		if err := f(); !errors.Is(err, ErrFailed) || err.Error() != redirectedErr.Error() {
-			t.Fatalf("after the failure: %v", err)
-		}
-	}
-	if last, _ := l.Storage().LastIndex(); last != 1 {
-		t.Fatalf("the last entry is %d: one that was not written is visible", last)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
+	for target, want := range map[string]error{"/dev/full": unix.ENOSPC, "/dev/null": unix.EINVAL} {
+		t.Run(filepath.Base(target), func(t *testing.T) {
+			dir := t.TempDir()
+			l, _ := open(t, dir)
+			add := func(i uint64) error {
+				return l.Append(&pb.HardState{Term: new(uint64(1)), Vote: new(uint64(2)), Commit: new(uint64(0))}, []*pb.Entry{{Index: new(i), Term: new(uint64(1)), Data: make([]byte, 100)}})
+			}
+			if err := add(1); err != nil {
+				t.Fatal(err)
+			}
+			redirect(t, dir, target)
+			first := add(2)
+			if !errors.Is(first, ErrFailed) || !errors.Is(first, want) {
+				t.Fatalf("%v, want %v", first, want)
+			}
+			for _, f := range []func() error{
+				func() error { return add(3) },
+				func() error { return l.Compact(snapfile.ID{Index: 1, Term: 1}, 1, 1) },
+				func() error { return l.Install(snapfile.ID{Index: 9, Term: 1}) },
+			} {
+				if err := f(); !errors.Is(err, ErrFailed) || err.Error() != first.Error() {
+					t.Fatalf("after the failure: %v", err)
+				}
+			}
+			if last, _ := l.Storage().LastIndex(); last != 1 {
+				t.Fatalf("the last entry is %d: one that was not written is visible", last)
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 }
 
