@@ -184,3 +184,41 @@ func BenchmarkHotRead(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkColdRead reads 1 MiB of records of 1000 bytes from objects in memory: sequentially with readahead, checksums verified; and again from the cache.
+func BenchmarkColdRead(b *testing.B) {
+	for _, cache := range []int64{16 << 20, 256 << 20} {
+		b.Run(fmt.Sprintf("cacheMiB=%d", cache>>20), func(b *testing.B) {
+			w := newWorld(b, 192<<20)
+			w.walOptions = func(o *wal.Options) { o.MemoryBytes = 32 << 20 }
+			w.options = func(o *s3stream.Options) { o.BlockCacheBytes = cache }
+			w.mustStart()
+			s := w.newStream().mustOpen()
+			payload, done := make([]byte, 1000), &counted{}
+			const records = 100_000
+			for i := range int64(records) {
+				for s.s.Append(s3stream.Record{First: i, Next: i + 1, Payload: payload}, done) != nil {
+					<-w.space
+				}
+				s.mu.Lock()
+				s.state.next = i + 1
+				s.mu.Unlock()
+			}
+			must(b, w.storage.Flush(context.Background()))
+			b.SetBytes(1 << 20)
+			b.ReportAllocs()
+			at := int64(0)
+			for b.Loop() {
+				got, err := s.s.ReadCold(context.Background(), at, records, 1<<20, true)
+				if err != nil {
+					b.Fatal(err)
+				}
+				at = got[len(got)-1].Next
+				if at > records*9/10 {
+					at = 0
+				}
+				release(got)
+			}
+		})
+	}
+}

@@ -227,6 +227,11 @@ func (m *stream) open() error {
 	m.epoch++
 	var got state
 	var opened s3stream.Opened
+	take := func() { // what is known so far is the owner's state: it may be asked for it as soon as the stream is open
+		m.mu.Lock()
+		m.state = got
+		m.mu.Unlock()
+	}
 	st, o, err := m.w.storage.OpenStream(ctxFor(m.w.t), m.id, m.epoch, m, s3stream.Replay{
 		Opened: func(o s3stream.Opened) error {
 			opened = o
@@ -236,6 +241,7 @@ func (m *stream) open() error {
 					return fmt.Errorf("checkpoint is of offset %d, its state of %d", o.CheckpointOffset, got.next)
 				}
 			}
+			take()
 			return nil
 		},
 		Record: func(r s3stream.Record) error {
@@ -247,6 +253,7 @@ func (m *stream) open() error {
 				return fmt.Errorf("replayed record at %d, want %d", r.First, got.next)
 			}
 			got = got.apply(record{r.First, r.Next, r.MaxTimestamp, r.Payload})
+			take()
 			return nil
 		},
 	})

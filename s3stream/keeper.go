@@ -13,6 +13,8 @@ const (
 	shortNum, shortDen = 1, 2
 	// stepShare: the keeper looks again after that much was appended.
 	stepDen = 16
+	// hurryDen: when the WAL is past HurryPercent, a segment is uploaded once it takes that part of the WAL.
+	hurryDen = 64
 	// indexDen: entries may take that part of the budget (they are on the Go heap, beside it).
 	indexDen = 4
 )
@@ -58,17 +60,21 @@ func (s *Storage) due() bool {
 	s.turn.RLock()
 	g := s.active
 	s.turn.RUnlock()
-	if g.bytes.Load() >= s.opts.UploadBytes {
+	span := int64(s.log.Next() - g.first)
+	if g.bytes.Load() >= s.opts.UploadBytes || span >= s.spanLimit() {
 		return true
 	}
 	if s.pendingSegments.Load() > 0 {
 		return false // the uploader is busy: let the segment grow
 	}
-	if s.hurried() {
+	if s.hurried() && span >= s.log.Stats().Capacity/hurryDen {
 		return true
 	}
 	return s.opts.UploadInterval >= 0 && g.age(s.opts.Now()) >= s.opts.UploadInterval
 }
+
+// spanLimit is how much of the WAL, and so of its memory, a segment may take: few and small records fill blocks with little.
+func (s *Storage) spanLimit() int64 { return s.opts.UploadBytes / 4 * 5 }
 
 // hurried reports whether the WAL is so full that nothing should wait for more company.
 func (s *Storage) hurried() bool {
@@ -81,12 +87,13 @@ func (s *Storage) schedule() {
 	st := s.log.Stats()
 	step := max(st.MemoryBudget/stepDen, 1)
 	s.turn.RLock()
-	if left := s.opts.UploadBytes - s.active.bytes.Load(); left < step {
-		step = max(left, 1)
-	}
+	left := min(s.opts.UploadBytes-s.active.bytes.Load(), s.spanLimit()-int64(s.log.Next()-s.active.first))
+	step = min(step, max(left, 1))
 	s.turn.RUnlock()
 	if hurry := st.Capacity / 100 * int64(s.opts.HurryPercent); st.Used < hurry {
 		step = min(step, hurry-st.Used)
+	} else {
+		step = min(step, max(st.Capacity/hurryDen, 1))
 	}
 	s.keepAt.Store(int64(s.log.Next()) + step)
 }
