@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/spf13/cobra"
 
+	"github.com/ringmq/ringmq/engine"
 	"github.com/ringmq/ringmq/engine/config"
 	"github.com/ringmq/ringmq/s3stream/objstore"
 )
@@ -123,15 +125,7 @@ func createBucket(ctx context.Context, b config.BucketURI) (string, error) {
 }
 
 func checkBucket(ctx context.Context, b config.BucketURI) (string, error) {
-	c := objstore.Config{Scheme: b.Scheme, Bucket: b.Bucket, Dir: b.Path, Endpoint: b.Endpoint, Region: b.Region,
-		AccessKey: b.AccessKey, SecretKey: b.SecretKey, SessionToken: b.SessionToken, AuthType: b.AuthType}
-	switch b.PathStyle {
-	case config.PathStyleOn:
-		c.PathStyle = objstore.PathStyleOn
-	case config.PathStyleOff:
-		c.PathStyle = objstore.PathStyleOff
-	}
-	bucket, err := objstore.Open(ctx, c)
+	bucket, err := engine.OpenBucket(ctx, b, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return "", err
 	}
