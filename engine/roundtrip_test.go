@@ -311,3 +311,37 @@ func TestTopicsAdmin(t *testing.T) {
 	}
 	expect(t, n, "admin", produce(t, n, "admin", 1, 10, 10))
 }
+
+// TestListOffsetsByTimeInsideABatch deletes up to the middle of a batch whose largest timestamp is thereby gone: the lookup goes on behind it.
+func TestListOffsetsByTimeInsideABatch(t *testing.T) {
+	n := enginetest.Start(t, enginetest.Options{})
+	createTopic(t, n, "cut", 1, nil)
+	cl := newClient(t, n, kgo.ProducerLinger(20*time.Millisecond))
+	ctx := testContext(t)
+	base := time.Now().Add(-time.Hour).Truncate(time.Second)
+	batch := func(after ...time.Duration) {
+		t.Helper()
+		var records []*kgo.Record
+		for _, d := range after {
+			records = append(records, &kgo.Record{Topic: "cut", Value: []byte("x"), Timestamp: base.Add(d)})
+		}
+		if err := cl.ProduceSync(ctx, records...).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	batch(30*time.Second, time.Second, time.Second) // offset 0 has the largest timestamp
+	batch(40*time.Second, 41*time.Second)
+	adm := kadm.NewClient(newClient(t, n))
+	offsets := kadm.Offsets{}
+	offsets.Add(kadm.Offset{Topic: "cut", Partition: 0, At: 1, LeaderEpoch: -1})
+	if _, err := adm.DeleteRecords(ctx, offsets); err != nil {
+		t.Fatal(err)
+	}
+	listed, err := adm.ListOffsetsAfterMilli(ctx, base.Add(20*time.Second).UnixMilli(), "cut")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o, _ := listed.Lookup("cut", 0); o.Offset != 3 {
+		t.Fatalf("first record 20 s after the base or later: offset %d, want 3", o.Offset)
+	}
+}

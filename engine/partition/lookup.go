@@ -22,9 +22,14 @@ func (p *Partition) FirstAtOrAfter(ctx context.Context, timestamp int64) (TimedO
 	if err != nil || !ok || extent.First >= p.HighWatermark() {
 		return TimedOffset{}, false, err
 	}
-	return p.search(ctx, extent, func(t int64, _ TimedOffset, found bool) (take, stop bool) {
-		return t >= timestamp, t >= timestamp
-	})
+	judge := func(t int64, _ TimedOffset, _ bool) (take, stop bool) { return t >= timestamp, t >= timestamp }
+	found, ok, err := p.search(ctx, extent, judge)
+	if err == nil && !ok && extent.Next < p.HighWatermark() {
+		// The log start lies inside the batch, behind the record that the index meant: what follows may still have one. That is rare
+		// enough to read it all.
+		return p.search(ctx, s3stream.Extent{First: extent.Next, Next: p.HighWatermark()}, judge)
+	}
+	return found, ok, err
 }
 
 // MaxTimestamp finds the record with the largest timestamp, the first one of several. It may read the object store.
