@@ -32,8 +32,8 @@
 // # Memory
 //
 // An entry of the log cache refers to the WAL's own memory. The distance in WAL positions between the oldest entry in memory and the end of the WAL is
-// kept below three quarters of the WAL's memory budget: uploaded records leave memory and index, oldest first; records that are not uploaded leave only
-// memory, and are read back from the device block by block. Beside that: entries (80 bytes per record in memory, per block on the device; at most a
+// bounded: uploaded records leave memory and index, oldest first, when it exceeds three quarters of the WAL's memory budget; records that are not uploaded
+// leave only memory, beyond seven eighths, and are read back from the device block by block. Beside that: entries (80 bytes per record in memory, per block on the device; at most a
 // quarter of the budget for uploaded records), the block cache, the index cache, one segment while it is read back for upload, and what the
 // writers of objects have in flight.
 //

@@ -8,10 +8,12 @@ import (
 
 // Shares of the WAL's memory budget.
 const (
-	// The log cache is cut back to keepShare of the budget, and to shortShare after an append found no memory.
+	// Uploaded records may keep memory in use up to keep of the budget, others up to load of it, because to read them back from the device costs more
+	// than to read them from objects later, if ever. After an append found no memory both are cut back to short.
 	keepNum, keepDen   = 3, 4
+	loadNum, loadDen   = 7, 8
 	shortNum, shortDen = 1, 2
-	// stepShare: the keeper looks again after that much was appended.
+	// stepDen: the keeper looks again after that much was appended.
 	stepDen = 16
 	// hurryDen: when the WAL is past HurryPercent, a segment is uploaded once it takes that part of the WAL.
 	hurryDen = 64
@@ -103,10 +105,10 @@ func (s *Storage) schedule() {
 // appends may be worth another attempt.
 func (s *Storage) relieve() bool {
 	st := s.log.Stats()
-	target := st.MemoryBudget / keepDen * keepNum
+	keep, load := st.MemoryBudget/keepDen*keepNum, st.MemoryBudget/loadDen*loadNum
 	short := s.short.Swap(false)
 	if short {
-		target = st.MemoryBudget / shortDen * shortNum
+		keep, load = st.MemoryBudget/shortDen*shortNum, st.MemoryBudget/shortDen*shortNum
 	}
 	s.relieving.Lock()
 	defer s.relieving.Unlock()
@@ -123,15 +125,7 @@ func (s *Storage) relieve() bool {
 	}
 	s.segments.Unlock()
 
-	next := s.log.Next()
-	for _, g := range all {
-		if g.pinned {
-			target -= int64(g.end - g.first)
-		}
-	}
-	// Blocks lie in memory as on the device, so the distance between two positions is the memory between them.
-	floor := next - wal.Position(max(target, st.MemoryBudget/stepDen))
-
+	floor := floorFor(all, s.log.Next(), keep)
 	var idle []*tail
 	evicted := 0
 	for i, g := range all[:committed] {
@@ -153,7 +147,7 @@ func (s *Storage) relieve() bool {
 		s.segments.sealed = append(s.segments.sealed[:0:0], s.segments.sealed[evicted:]...)
 		s.segments.Unlock()
 	}
-	if floor = min(floor, st.Durable); floor > 0 {
+	if floor = min(floorFor(all, s.log.Next(), load), st.Durable); floor > 0 {
 		for _, g := range append(all[committed:], active) {
 			if g.first >= floor {
 				break
@@ -165,6 +159,21 @@ func (s *Storage) relieve() bool {
 	}
 	s.forget(idle)
 	return short || evicted > 0
+}
+
+// floorFor returns the position below which records must leave memory so that target bytes of it remain in use, besides what readers hold. Blocks
+// lie in memory as on the device, so the distance between two positions is the memory between them. A pinned segment cannot leave: when it
+// lies below, as much behind it has to go.
+//
+//	next 128, target 96, nothing pinned: 32. [0, 42) pinned: 32 + 42 = 74, which leaves [0, 42) and [74, 128).
+func floorFor(segments []*segment, next wal.Position, target int64) wal.Position {
+	floor := next - wal.Position(target)
+	for _, g := range segments {
+		if g.pinned && g.first < floor {
+			floor += g.end - g.first
+		}
+	}
+	return min(floor, next)
 }
 
 // evict takes the records of a committed segment below floor out of memory and index.
