@@ -18,6 +18,7 @@ type brokerSide struct {
 	epoch     int64 // -1 before RegisterBroker
 	wantFence bool
 	beat      chan struct{} // asks for a heartbeat now; capacity 1
+	sending   chan struct{} // holds an item while a heartbeat is under way; capacity 1
 }
 
 // SetEndpoints replaces Options.Endpoints; to be called before RegisterBroker (when listeners bind to free ports).
@@ -122,8 +123,16 @@ func (n *Node) heartbeats() {
 	}
 }
 
+// heartbeat sends one heartbeat; one at a time, so that an earlier one cannot take back what the last one says.
 func (n *Node) heartbeat(ctx context.Context, shutdown bool) error {
+	select {
+	case n.broker.sending <- struct{}{}:
+		defer func() { <-n.broker.sending }()
+	case <-ctx.Done():
+		return timeoutOf(ctx)
+	}
 	n.broker.mu.Lock()
+	n.broker.wantFence = n.broker.wantFence || shutdown
 	epoch, fence := n.broker.epoch, n.broker.wantFence
 	n.broker.mu.Unlock()
 	if epoch < 0 {

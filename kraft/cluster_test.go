@@ -162,6 +162,7 @@ func TestThreeVotersAndObserver(t *testing.T) {
 		}
 	}
 	// Stream requests of an observer travel to the controller.
+	c.agree()
 	n := c.nodes[10]
 	for i := range 4 {
 		p := n.Image().Topic("by-1").Partitions[i]

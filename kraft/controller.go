@@ -203,10 +203,13 @@ func (c *controller) propose(t *tx) (*pending, error) {
 			c.queue.pending = c.queue.pending[:n-1]
 		}
 		c.queue.Unlock()
-		if errors.Is(err, errNotLeader) {
+		switch {
+		case errors.Is(err, errNotLeader):
 			return nil, ErrNotController
+		case errors.Is(err, errBusy):
+			return nil, err
 		}
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrTimeout, err)
 	}
 	c.mu.seq++
 	c.mu.tail = p.image

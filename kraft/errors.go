@@ -81,14 +81,21 @@ func refuse(c Code, format string, args ...any) *CodeError {
 	return &CodeError{Code: c, Message: fmt.Sprintf(format, args...)}
 }
 
-// codeOf is the reverse of codeErrors.
+// codeOf is the reverse of codeErrors. An unknown outcome comes first: an error may say why besides, and must not pass for one after which nothing was
+// done.
 func codeOf(err error) (Code, string) {
+	if errors.Is(err, ErrTimeout) {
+		return CodeTimeout, err.Error()
+	}
 	var ce *CodeError
 	if errors.As(err, &ce) {
 		return ce.Code, ce.Message
 	}
-	for c, e := range codeErrors {
-		if errors.Is(err, e) {
+	if errors.Is(err, errBusy) {
+		return CodeNotController, err.Error() // nothing was done, try again
+	}
+	for c := CodeNone + 1; c < CodeInternal; c++ {
+		if e := codeErrors[c]; e != nil && errors.Is(err, e) {
 			return c, err.Error()
 		}
 	}

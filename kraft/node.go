@@ -59,7 +59,7 @@ func Start(o Options) (*Node, error) {
 	n := &Node{opts: o, logger: o.Logger, dirLock: lock, client: newClient(), stopping: make(chan struct{}), done: make(chan struct{})}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.hint.Store(-1)
-	n.broker = brokerSide{endpoints: o.Endpoints, epoch: -1, beat: make(chan struct{}, 1)}
+	n.broker = brokerSide{endpoints: o.Endpoints, epoch: -1, beat: make(chan struct{}, 1), sending: make(chan struct{}, 1)}
 	if o.Roles.Controller {
 		err = n.startVoter()
 	} else {

@@ -36,7 +36,7 @@ func (r router) Do(ctx context.Context, req kmsg.Request) (kmsg.Response, error)
 		if err == nil {
 			// What the caller does next may depend on what it has just changed.
 			if err := n.WaitApplied(ctx, offset); err != nil {
-				return nil, err
+				return nil, fmt.Errorf("%w: committed at %d, but not seen here: %w", ErrTimeout, offset, err)
 			}
 			return resp, nil
 		}

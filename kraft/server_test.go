@@ -260,3 +260,26 @@ func TestUnknownOutcomeIsNotRepeated(t *testing.T) {
 		}
 	}
 }
+
+func TestCodes(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want Code
+	}{
+		{fmt.Errorf("%w: %w", ErrTimeout, ErrClosed), CodeTimeout},
+		{fmt.Errorf("%w: %w", ErrClosed, ErrTimeout), CodeTimeout},
+		{fmt.Errorf("%w: %w", ErrTimeout, &CodeError{Code: CodeNotController}), CodeTimeout},
+		{errBusy, CodeNotController}, {ErrNotController, CodeNotController}, {ErrClosed, CodeClosed}, {refuse(CodeFenced, "x"), CodeFenced}, {io.EOF, CodeInternal},
+	} {
+		for range 10 {
+			code, text := codeOf(c.err)
+			if code != c.want {
+				t.Fatalf("%v becomes code %d, want %d", c.err, code, c.want)
+			}
+			back := &CodeError{Code: code, Message: text}
+			if base := codeErrors[code]; base != nil && !errors.Is(back, base) {
+				t.Fatalf("%v does not match %v", back, base)
+			}
+		}
+	}
+}
