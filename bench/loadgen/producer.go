@@ -22,6 +22,7 @@ type producer struct {
 	turn     int      // partition of the next batch
 	acked    *recorder
 	late     *recorder
+	unacked  *recorder // what was given up, with the latency that it had reached by then
 	sent     int64
 }
 
@@ -30,6 +31,7 @@ type phase struct {
 	schedule measure.Schedule
 	total    int64           // records of the schedule
 	until    time.Time       // end of a phase without a schedule
+	giveUp   time.Time       // what is not acknowledged then is given up
 	open     bool            // has a schedule
 	cut      <-chan struct{} // closed to end the phase early; may be nil
 }
@@ -42,7 +44,7 @@ func (ph phase) over(at int64) bool {
 	default:
 	}
 	if ph.open {
-		return at >= ph.total
+		return at >= ph.total || !time.Now().Before(ph.giveUp)
 	}
 	return !time.Now().Before(ph.until)
 }
@@ -71,9 +73,12 @@ type link struct {
 	failed  chan struct{} // closed when the receiver gave up
 }
 
-// runRaw drives one phase over a connection and returns when everything of it is acknowledged.
+// runRaw drives one phase over a connection and returns when everything of it is acknowledged. What is not when the phase is given up
+// counts with the latency that it has reached: a server that collapses shall not look better for it. The connection cannot be used then.
 func (p *producer) runRaw(ctx context.Context, c *wire.Conn, ph phase) error {
 	l := link{make(chan struct{}, p.o.InFlight), make(chan request, p.o.InFlight), make(chan struct{})}
+	c.SetDeadline(ph.giveUp)
+	defer c.SetDeadline(time.Time{})
 	done := make(chan error, 1)
 	go func() {
 		err := p.receive(c, ph, l)
@@ -82,30 +87,45 @@ func (p *producer) runRaw(ctx context.Context, c *wire.Conn, ph phase) error {
 		}
 		done <- err
 	}()
-	err := p.send(ctx, c, ph, l)
+	sent, err := p.send(ctx, c, ph, l)
 	close(l.pending)
-	c.SetReadDeadline(time.Now().Add(p.o.Drain))
-	rerr := <-done
-	c.SetReadDeadline(time.Time{})
+	if rerr := <-done; rerr != nil {
+		err = rerr // what the sender saw is a consequence
+	}
 	switch {
-	case errors.Is(rerr, os.ErrDeadlineExceeded):
-		return fmt.Errorf("loadgen: producer %d: not everything was acknowledged %s after the last record was sent", p.id, p.o.Drain)
-	case rerr != nil:
-		return fmt.Errorf("loadgen: producer %d: %w", p.id, rerr)
-	case err != nil:
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("loadgen: producer %d: %w", p.id, err)
+	}
+	now := time.Now()
+	for r := range l.pending { // closed: what the receiver left
+		p.abandon(ph, r, now)
+	}
+	if ph.open && !time.Now().Before(ph.giveUp) {
+		p.unacked.records(ph.schedule, sent, ph.total-sent, now)
 	}
 	return nil
 }
 
-// send builds and sends batches: in an open phase of the records that are due, else full ones.
-func (p *producer) send(ctx context.Context, c *wire.Conn, ph phase, l link) error {
+// abandon counts a request that is not waited for any longer.
+func (p *producer) abandon(ph phase, r request, now time.Time) {
+	if ph.open {
+		p.unacked.records(ph.schedule, r.first, r.n, now)
+	} else {
+		p.unacked.batch(r.built, now, int(r.n))
+	}
+}
+
+// send builds and sends batches: in an open phase of the records that are due, else full ones. It returns how many records it took from
+// the schedule.
+func (p *producer) send(ctx context.Context, c *wire.Conn, ph phase, l link) (at int64, err error) {
 	pace := measure.NewPacer()
 	defer pace.Close()
 	var b wire.Batch
 	var frame []byte
 	fit := int64(p.o.perBatch())
-	for id, at := int32(0), int64(0); !ph.over(at); id++ {
+	for id := int32(0); !ph.over(at); id++ {
 		if ph.open {
 			pace.Until(p.departure(ph, at, fit))
 		}
@@ -113,9 +133,9 @@ func (p *producer) send(ctx context.Context, c *wire.Conn, ph phase, l link) err
 		select {
 		case l.slots <- struct{}{}:
 		case <-l.failed:
-			return nil // the receiver's error is the better one
+			return at, nil // the receiver's error is the better one
 		case <-ctx.Done():
-			return ctx.Err()
+			return at, ctx.Err()
 		}
 		r := request{id: id, first: at, n: fit, built: time.Now()}
 		if ph.open {
@@ -134,13 +154,13 @@ func (p *producer) send(ctx context.Context, c *wire.Conn, ph phase, l link) err
 		}
 		frame = wire.ProduceFrame(frame[:0], "load", p.topic, int32(partition), int16(p.o.Acks), b.Bytes())
 		wire.SetCorrelation(frame, id)
+		at += r.n
 		l.pending <- r
 		if err := c.Send(frame); err != nil {
-			return err
+			return at, err
 		}
-		at += r.n
 	}
-	return nil
+	return at, nil
 }
 
 // departure is when the batch that begins with record at of the schedule goes: when it is full, or linger after its first record was due.
@@ -156,6 +176,7 @@ func (p *producer) departure(ph phase, at, fit int64) time.Time {
 func (p *producer) receive(c *wire.Conn, ph phase, l link) error {
 	for r := range l.pending {
 		if err := c.ReceiveProduced(r.id); err != nil {
+			p.abandon(ph, r, time.Now())
 			return err
 		}
 		now := time.Now()

@@ -21,6 +21,7 @@ type Report struct {
 	Acked             int64   `json:"acked"`    // records, warm-up included
 	Consumed          int64   `json:"consumed"` // records over all groups, warm-up included
 	Missing           int64   `json:"missing"`  // acknowledged records that consumers did not get
+	Unacked           int64   `json:"unacked"`  // records given up; the latencies hold them with what they had reached
 	Duplicates        int64   `json:"duplicates"`
 	Gaps              int64   `json:"gaps"`    // places where a later record came before an earlier one of its producer and partition
 	Foreign           int64   `json:"foreign"` // records that this run did not write
@@ -74,6 +75,11 @@ func (r *run) sum(catchup *Catchup) *Report {
 	var acked, consumed int64
 	for _, p := range r.producers {
 		rep.produce.Merge(p.acked.total)
+		rep.produce.Merge(p.unacked.total)
+		for range max(r.o.Groups, 0) { // nor do consumers have them
+			rep.endToEnd.Merge(p.unacked.total)
+		}
+		rep.Unacked += p.unacked.all
 		late.Merge(p.late.total)
 		acked += p.acked.inWindow
 	}
@@ -161,6 +167,9 @@ func (r *Report) Print(w io.Writer) {
 		}
 		fmt.Fprintf(w, "catch-up: backlog of %d records (%.1f MB) %s %.2f s at %.2f MB/s; produce 99th %.3f ms before, %.3f ms meanwhile\n",
 			c.BacklogRecords, c.BacklogMB, outcome, c.Seconds, c.ConsumedMBPerSecond, c.Before.P99/1e3, r.Produce.P99/1e3)
+	}
+	if r.Unacked > 0 {
+		fmt.Fprintf(w, "COLLAPSED: %d records were not acknowledged %s after the end; they count with the latency that they had reached\n", r.Unacked, r.Options.Drain)
 	}
 	if r.Missing+r.Duplicates+r.Gaps > 0 {
 		fmt.Fprintf(w, "WRONG: %d acknowledged records missing, %d duplicates, %d gaps\n", r.Missing, r.Duplicates, r.Gaps)

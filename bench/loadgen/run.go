@@ -73,7 +73,8 @@ func (r *run) make() {
 		for range r.o.Producers {
 			id := len(r.producers)
 			r.producers = append(r.producers, &producer{o: r.o, id: uint32(id), topic: r.o.topic(t), clock: r.clock, pool: noise(r.o, uint64(id)),
-				sequence: make([]uint64, r.o.Partitions), turn: id % r.o.Partitions, acked: newRecorder(r.begin, r.end), late: newRecorder(r.begin, r.end)})
+				sequence: make([]uint64, r.o.Partitions), turn: id % r.o.Partitions, acked: newRecorder(r.begin, r.end), late: newRecorder(r.begin, r.end),
+				unacked: newRecorder(r.begin, r.end)})
 		}
 		for range r.o.Groups {
 			g := &groupCheck{next: map[source]uint64{}}
@@ -163,7 +164,7 @@ func (r *run) produce(ctx context.Context, c clients, start time.Time, rate floa
 	errs := make([]error, len(r.producers))
 	var wg sync.WaitGroup
 	for i, p := range r.producers {
-		ph := phase{until: end, cut: cut}
+		ph := phase{until: end, giveUp: end.Add(r.o.Drain), cut: cut}
 		if rate > 0 {
 			ph.open = true
 			ph.schedule = measure.NewSchedule(start, rate).Share(i, len(r.producers))
@@ -244,7 +245,11 @@ func (r *run) catchUp(ctx, consume context.Context, consumers *sync.WaitGroup, f
 	end := start.Add(r.o.Duration)
 	before := measure.NewHistogram()
 	for _, p := range r.producers {
+		if n := p.unacked.count(); n > 0 {
+			return nil, fmt.Errorf("loadgen: producer %d: %d records of the backlog were not acknowledged within %s after its end", p.id, n, r.o.Drain)
+		}
 		before.Merge(p.acked.reopen(start, end))
+		p.unacked.reopen(start, end)
 	}
 	for _, c := range r.consumers {
 		c.seen.reopen(start, end)

@@ -12,8 +12,8 @@ import (
 
 const (
 	width, height = 860.0, 460.0
-	left, right   = 80.0, 30.0
-	top, bottom   = 45.0, 60.0
+	left, right   = 80.0, 40.0
+	top, bottom   = 62.0, 60.0
 )
 
 // grid are the percentiles at which rounds are compared, evenly spread on the axis of halvings of what remains to 100 %.
@@ -101,12 +101,12 @@ func (c *canvas) legendOf(r *side.Result, all []series) {
 	for _, s := range all {
 		names = append(names, s.target)
 	}
-	c.legend(left+14, top+14, names, func(t string) string { return titleOf(r, t) })
+	c.legend(left, top-16, names, func(t string) string { return titleOf(r, t) })
 }
 
 func titleOf(r *side.Result, target string) string {
 	if target == "floor" {
-		return "the device itself: O_DIRECT|O_DSYNC write of 4 KiB"
+		return "the device itself, 4 KiB"
 	}
 	return r.Titles[target]
 }
@@ -166,7 +166,7 @@ func throughput(r *side.Result) string {
 		}
 	}
 	const bar, gap = 20.0, 26.0
-	h := top + 30 + float64(len(groups))*(gap+bar*float64(len(r.Targets))) + bottom
+	h := top + 12 + float64(len(groups))*(gap+bar*float64(len(r.Targets))) + bottom
 	c := newCanvas(width, h, "throughput of Kafka's own tools, records of 1 KB, MB/s")
 	x := axis{lo: 0, hi: highest * 1.1, from: left + 170, to: width - right}
 	for _, v := range x.ticks() {
@@ -186,12 +186,7 @@ func throughput(r *side.Result) string {
 		}
 		y += gap
 	}
-	at := left - 60.0
-	for _, t := range r.Targets {
-		c.rect(at, h-22, 12, 10, color(t))
-		c.text(at+17, h-13, "start", "", r.Titles[t])
-		at += 35 + 6.6*float64(len(r.Titles[t]))
-	}
+	c.legend(left-60, top-16, r.Targets, func(t string) string { return titleOf(r, t) })
 	return c.String()
 }
 

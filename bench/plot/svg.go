@@ -166,11 +166,11 @@ func color(target string) string {
 	return "#cc79a7"
 }
 
-// legend lists names with their colors, from (x, y) downwards.
+// legend lists names with their colors in one row, from (x, y) to the right.
 func (c *canvas) legend(x, y float64, targets []string, title func(string) string) {
-	for i, t := range targets {
-		at := y + float64(i)*18
-		c.rect(x, at-9, 12, 10, color(t))
-		c.text(x+18, at, "start", "", title(t))
+	for _, t := range targets {
+		c.rect(x, y-9, 12, 10, color(t))
+		c.text(x+17, y, "start", "", title(t))
+		x += 36 + 6.7*float64(len(title(t)))
 	}
 }

@@ -191,7 +191,7 @@ func (m *connection) closedLoop(c *wire.Conn, frame []byte, begin, end time.Time
 
 // openLoop sends on schedule, whatever comes back. Answers come in the order of the requests, so their numbers say when they were due.
 func (m *connection) openLoop(c *wire.Conn, frame []byte, schedule measure.Schedule, begin, end time.Time, drain time.Duration) error {
-	total := schedule.Due(end)
+	total := schedule.Due(end.Add(-1)) // end is the first time that is not in it
 	c.SetDeadline(end.Add(drain))
 	failed := make(chan error, 1)
 	go func() { failed <- m.send(c, frame, schedule, total, begin) }()

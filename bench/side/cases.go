@@ -179,6 +179,9 @@ func javaProduce(records func(Profile) int, throughput int, props ...string) fun
 		}
 		rec.set("settled_cpu_s_per_gb", all.CPUSeconds/(bytes/gib))
 		rec.set("settled_written_per_byte", float64(all.WrittenBytes)/bytes)
+		if s.in.minio != nil {
+			rec.set("minio_cpu_s_per_gb", all.MinIOCPUSeconds/(bytes/gib))
+		}
 		return nil
 	}
 }
@@ -254,7 +257,7 @@ func loadCase(mb float64, duration func(Profile) time.Duration) func(context.Con
 		err := s.measured(ctx, rec, func() error {
 			return s.program(ctx, &r, "load", "--json", "--quiet", "-B", s.in.Seed(), "-X", rec.Case, "-f", strconv.FormatFloat(mb, 'g', -1, 64), "-s", strconv.Itoa(kb),
 				"-n", "4", "-p", "2", "-c", "2", "-w", s.o.Profile.Warmup.String(), "-d", duration(s.o.Profile).String(),
-				"-P", "batch.size=131072,linger.ms=1")
+				"-P", "batch.size=131072,linger.ms=1", "--drain", "10s")
 		})
 		if err != nil {
 			return err
@@ -263,6 +266,8 @@ func loadCase(mb float64, duration func(Profile) time.Duration) func(context.Con
 		rec.latency("end_to_end", "e2e_", *r.EndToEnd)
 		rec.set("mb_s", r.MBPerSecond)
 		rec.set("offered_mb_s", mb)
+		rec.set("unacked", float64(r.Unacked))
+		rec.set("missing", float64(r.Missing))
 		rec.set("late_p99_us", r.Late.P99)
 		bytes := float64(r.Acked) * kb
 		s.produced += bytes

@@ -58,7 +58,7 @@ type Profile struct {
 // Short takes some minutes, Full hours.
 var (
 	Short = Profile{Name: "short", IdleFor: time.Second, FloorFor: time.Second, Warmup: time.Second, ProbeFor: 3 * time.Second, Java5kRecords: 20_000,
-		JavaRecords: 150_000, BatchRecords: 250_000, E2ERecords: 2000, LoadFor: 4 * time.Second, LoadMB: 20, SettleMin: 3 * time.Second, SettleMax: 8 * time.Second,
+		JavaRecords: 150_000, BatchRecords: 250_000, E2ERecords: 1000, LoadFor: 4 * time.Second, LoadMB: 20, SettleMin: 2500 * time.Millisecond, SettleMax: 8 * time.Second,
 		CaseTimeout: 2 * time.Minute, Reduced: map[string][]string{"ringmq-loop": {"start", "floor", "probe", "java-batch"}, "kafka-synced": {"start", "floor", "probe", "java-max", "java-batch", "java-e2e"}}}
 	Full = Profile{Name: "full", IdleFor: 5 * time.Second, FloorFor: 5 * time.Second, Warmup: 5 * time.Second, ProbeFor: 30 * time.Second, Java5kRecords: 300_000,
 		JavaRecords: 2_000_000, BatchRecords: 3_000_000, E2ERecords: 10_000, LoadFor: 60 * time.Second, LoadMB: 50, SweepMB: []float64{5, 10, 20, 40, 60, 80, 120},

@@ -73,7 +73,7 @@ func (s *session) minioCPU() time.Duration {
 // putting work off. It is quiet when in half a second it used less than a twentieth of a processor and wrote nothing.
 func (s *session) settle(ctx context.Context, rec *Record) (ServerUsage, error) {
 	const step = 500 * time.Millisecond
-	begun, total := time.Now(), rec.Server
+	begun, total, minio := time.Now(), rec.Server, s.minioCPU()
 	for {
 		before, err := s.in.Usage()
 		if err != nil {
@@ -89,6 +89,7 @@ func (s *session) settle(ctx context.Context, rec *Record) (ServerUsage, error) 
 		total.CPUSeconds += (after.CPU - before.CPU).Seconds()
 		total.WrittenBytes += after.WriteBytes - before.WriteBytes
 		quiet := after.CPU-before.CPU < step/20 && after.WriteBytes == before.WriteBytes
+		total.MinIOCPUSeconds = rec.Server.MinIOCPUSeconds + (s.minioCPU() - minio).Seconds()
 		if waited := time.Since(begun); (quiet && waited >= s.o.Profile.SettleMin) || waited >= s.o.Profile.SettleMax {
 			return total, nil
 		}

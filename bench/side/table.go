@@ -116,7 +116,10 @@ func (r *Result) writeTable(b *strings.Builder) {
 	}
 	b.WriteString("\n|---|---|" + strings.Repeat("---:|", len(cols)) + "\n")
 	for _, m := range r.rows() {
-		if !slices.ContainsFunc(r.Records, func(rec Record) bool { return rec.Case == m.Case }) {
+		if !slices.ContainsFunc(r.Records, func(rec Record) bool {
+			_, ok := rec.Values[m.Key]
+			return rec.Case == m.Case && (ok || rec.Error != "" && len(rec.Values) == 0 && !optional[m.Key])
+		}) {
 			continue
 		}
 		fmt.Fprintf(b, "| %s | %s |", m.Title, m.Unit)
@@ -127,9 +130,15 @@ func (r *Result) writeTable(b *strings.Builder) {
 	}
 }
 
+// optional are values that only some targets have.
+var optional = map[string]bool{"minio_cpu_s_per_gb": true}
+
 // writeContext says what the numbers were made on and with, and what failed.
 func (r *Result) writeContext(b *strings.Builder) {
 	m := r.Machine
+	fmt.Fprintf(b, "\nLoad at a rate: %g MB/s offered. The device itself: O_DIRECT|O_DSYNC writes of 4 KiB, one at a time, for latencies; of 64 KiB, eight at a time, for rates; "+
+		"written beside each idle server, right before its probes. The server's processor time leaves out what the kernel does in threads of its own, such as writing "+
+		"back a page cache; the whole machine's contains it. Until quiet: work that a server put off (uploads) is counted too.\n", r.Profile.LoadMB)
 	fmt.Fprintf(b, "\n## Machine and versions\n\n- %d x %s, %d MiB, kernel %s, %s\n- data on %s, %s; write cache: %s; scheduler: %s\n", m.CPUs, m.Processor, m.MemoryMB, m.Kernel,
 		m.System, m.Device, m.FileSystem, m.WriteCache, m.Scheduler)
 	for _, k := range sortedKeys(r.Versions) {

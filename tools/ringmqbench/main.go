@@ -10,13 +10,13 @@ package main
 
 import (
 	"context"
+	"debug/buildinfo"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -118,7 +118,7 @@ func tool(ctx context.Context, kit *javakit.Kit, name string, args []string) (st
 }
 
 func versions(ctx context.Context, binary string, kit *javakit.Kit) map[string]string {
-	v := map[string]string{"Apache Kafka and its tools": javakit.KafkaVersion, "Go": runtime.Version()}
+	v := map[string]string{"Apache Kafka and its tools": javakit.KafkaVersion, "RingMQ": commit(ctx, binary)}
 	note := func(key, name string, args ...string) {
 		out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
 		if err != nil {
@@ -128,7 +128,34 @@ func versions(ctx context.Context, binary string, kit *javakit.Kit) map[string]s
 		line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 		v[key] = line
 	}
-	note("RingMQ", binary, "version")
 	note("Java", kit.Java, "-version")
+	if minio := os.Getenv("RINGMQ_MINIO"); minio != "" {
+		note("MinIO", minio, "--version")
+	}
 	return v
+}
+
+// commit says from what a binary was built: what the build noted, else the commit that is checked out here.
+func commit(ctx context.Context, binary string) string {
+	info, err := buildinfo.ReadFile(binary)
+	if err != nil {
+		return "unknown: " + err.Error()
+	}
+	setting := map[string]string{}
+	for _, s := range info.Settings {
+		setting[s.Key] = s.Value
+	}
+	revision, modified := setting["vcs.revision"], setting["vcs.modified"] == "true"
+	if revision == "" {
+		head, err := exec.CommandContext(ctx, "git", "rev-parse", "HEAD").Output()
+		if err != nil {
+			return "unknown commit, built with " + info.GoVersion
+		}
+		changes, err := exec.CommandContext(ctx, "git", "status", "--porcelain", "--untracked-files=no").Output()
+		revision, modified = strings.TrimSpace(string(head)), err != nil || len(changes) > 0
+	}
+	if modified {
+		revision += " with changes that are not committed"
+	}
+	return "commit " + revision + ", built with " + info.GoVersion
 }
