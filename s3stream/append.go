@@ -35,7 +35,7 @@ func (c *completion) Durable(_ wal.Position, err error) {
 	if done != nil {
 		done.Appended(err)
 	}
-	s.progress.wake()
+	s.durable.wake()
 }
 
 // appendError turns an error of the WAL into one of this package and takes the note that it deserves.
@@ -63,6 +63,7 @@ func (s *Storage) appendError(err error) error {
 func (s *Storage) refuse() {
 	s.count.refused.Add(1)
 	s.hungry.Store(true)
+	s.changes.wake()
 }
 
 // space tells the caller of a refused append that another attempt may succeed.

@@ -53,6 +53,9 @@ func (s *Storage) keep() {
 		if s.relieve() {
 			s.space()
 		}
+		if s.hurried() {
+			s.changes.wake() // awaitOpen must not wait on
+		}
 		s.schedule()
 	}
 }

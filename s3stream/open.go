@@ -43,7 +43,8 @@ func (s *Storage) OpenStream(ctx context.Context, id StreamID, epoch int64, owne
 		}
 	}
 	t.mu.Unlock()
-	s.progress.wake()
+	s.durable.wake()
+	s.changes.wake()
 	s.kick(s.wakeUploader)
 	if err != nil {
 		s.forget([]*tail{t})
@@ -103,7 +104,7 @@ func (s *Storage) beginOpen(ctx context.Context, id StreamID, epoch int64) (*tai
 
 // settled waits until everything that was appended to a stream that takes no more appends is durable.
 func (s *Storage) settled(ctx context.Context, st *Stream, end int64) error {
-	err := s.progress.wait(ctx, func() bool {
+	err := s.durable.wait(ctx, func() bool {
 		return st.confirmed.Load() >= end || st.failed.Load() || s.failure.Load() != nil
 	})
 	if err != nil {

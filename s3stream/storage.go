@@ -49,7 +49,8 @@ type Storage struct {
 
 	completions sync.Pool // *completion
 	pages       pagePool
-	progress    notifier // something became durable, uploaded, open, dropped or failed
+	durable     notifier // a record became durable, or failed: woken by each completion, so what waits must be quick to look and rare
+	changes     notifier // something was uploaded, opened, dropped or failed
 
 	cached struct {
 		payload atomic.Int64 // payload bytes in memory
@@ -155,7 +156,8 @@ func (s *Storage) fail(err error) {
 	if s.failure.CompareAndSwap(nil, &err) {
 		s.logger.Error("write-ahead log failed: nothing more is acknowledged", "cause", err)
 		s.opts.OnFailure(err)
-		s.progress.wake()
+		s.durable.wake()
+		s.changes.wake()
 	}
 }
 
@@ -211,7 +213,8 @@ func (s *Storage) DropStream(id StreamID) {
 	t.mu.stream = nil
 	t.voidLocked()
 	t.mu.Unlock()
-	s.progress.wake()
+	s.durable.wake()
+	s.changes.wake()
 	s.kick(s.wakeUploader)
 }
 
@@ -240,7 +243,7 @@ func (s *Storage) Flush(ctx context.Context) error {
 	}
 	s.kick(s.wakeUploader)
 	done := false
-	err := s.progress.wait(ctx, func() bool {
+	err := s.changes.wait(ctx, func() bool {
 		s.segments.Lock()
 		done = last.committed
 		s.segments.Unlock()
@@ -261,6 +264,7 @@ func (s *Storage) Flush(ctx context.Context) error {
 // Open. Without clean it stops where it stands, as a crash would, but for the memory. Close is called once.
 func (s *Storage) Close(ctx context.Context, clean bool) error {
 	s.closing.Store(true)
+	s.changes.wake()
 	var errs []error
 	if clean {
 		s.closeStreams()
@@ -274,7 +278,8 @@ func (s *Storage) Close(ctx context.Context, clean bool) error {
 	s.gate.stopped = true
 	s.gate.Unlock()
 	s.cancel()
-	s.progress.wake()
+	s.durable.wake()
+	s.changes.wake()
 	s.work.Wait()
 	if err := s.log.Close(clean); err != nil {
 		errs = append(errs, fmt.Errorf("s3stream: close: %w", err))

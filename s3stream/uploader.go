@@ -112,28 +112,26 @@ func (s *Storage) awaitOpen(g *segment) {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, left)
 	defer cancel()
-	_ = s.progress.wait(ctx, func() bool {
-		return s.failure.Load() != nil || s.closing.Load() || s.hungry.Load() || s.hurried() || allOpen(g)
+	parts := g.mu.parts
+	_ = s.changes.wait(ctx, func() bool {
+		for len(parts) > 0 && parts[0].settled() {
+			parts = parts[1:] // for good: there may be many parts, and as many wakings
+		}
+		return len(parts) == 0 || s.failure.Load() != nil || s.closing.Load() || s.hungry.Load() || s.hurried()
 	})
 }
 
-// allOpen reports whether every part of a sealed segment has a Stream or needs none.
-func allOpen(g *segment) bool {
-	for _, p := range g.mu.parts {
-		t := p.tail
-		t.mu.Lock()
-		open := p.void || t.mu.dropped || t.mu.stream != nil && !t.mu.opening
-		t.mu.Unlock()
-		if !open {
-			return false
-		}
-	}
-	return true
+// settled reports whether the part of a sealed segment has a Stream or needs none.
+func (p *part) settled() bool {
+	t := p.tail
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return p.void || t.mu.dropped || t.mu.stream != nil && !t.mu.opening
 }
 
 // awaitOpening waits until no stream of a sealed segment is in the middle of OpenStream.
 func (s *Storage) awaitOpening(g *segment) {
-	_ = s.progress.wait(s.ctx, func() bool {
+	_ = s.changes.wait(s.ctx, func() bool {
 		for _, p := range g.mu.parts {
 			p.tail.mu.Lock()
 			opening := p.tail.mu.opening
@@ -162,7 +160,7 @@ func (s *Storage) finishSegment(g *segment) {
 	s.cached.pending.Add(-g.bytes.Load())
 	s.leaveDevice(g)
 	s.trim()
-	s.progress.wake()
+	s.changes.wake()
 	s.kick(s.wakeKeeper)
 }
 

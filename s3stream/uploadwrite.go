@@ -119,7 +119,7 @@ func (s *Storage) awaitDurable(ctx context.Context, items []*uploadItem) error {
 			continue // recovered, so durable
 		}
 		durable := false
-		err := s.progress.wait(ctx, func() bool {
+		err := s.durable.wait(ctx, func() bool {
 			durable = it.durable()
 			return durable || it.stream.failed.Load() || s.failure.Load() != nil
 		})
