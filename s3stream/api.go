@@ -64,7 +64,9 @@ type Slice struct {
 // Owner is what a Stream needs of whoever opened it (a partition).
 type Owner interface {
 	// Checkpoint returns an offset and the owner's state at exactly that offset (all records below it applied, none
-	// above). The offset is at least the end of what had been appended when Checkpoint was called. Called from an upload goroutine.
+	// above). The offset is at least the end of what had been appended when Checkpoint was called. Called from upload goroutines, from the
+	// end of OpenStream until Close has returned or a newer Stream has taken over. An offset below what is being uploaded is
+	// not used: the owner is asked again for a second, then its last checkpoint is carried along. The state is borrowed until the upload is done.
 	Checkpoint() (offset int64, state []byte)
 	// Confirmed is called on the WAL's completion goroutine after Stream.Confirmed has moved to next and before Done.Appended of the
 	// appends that it covers; several completions may be folded into one call. It must not block.

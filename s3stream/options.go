@@ -184,6 +184,10 @@ func (o Options) validate() error {
 		return fmt.Errorf("s3stream: Options.BlockBytes is %d, want %d to %d", o.BlockBytes, 1<<10, object.MaxBlockBytes/2)
 	case o.PartBytes < objstore.MinPartBytes || o.PartBytes > objstore.MaxPartBytes:
 		return fmt.Errorf("s3stream: Options.PartBytes is %d, want %d to %d", o.PartBytes, objstore.MinPartBytes, int64(objstore.MaxPartBytes))
+	case o.ColdReads < 1:
+		return fmt.Errorf("s3stream: Options.ColdReads is %d, want at least 1", o.ColdReads)
+	case o.BlockCacheBytes < 1 || o.IndexCacheBytes < 1:
+		return fmt.Errorf("s3stream: Options.BlockCacheBytes and IndexCacheBytes are %d and %d, want at least 1", o.BlockCacheBytes, o.IndexCacheBytes)
 	case o.HurryPercent < 1 || o.HurryPercent > 100:
 		return fmt.Errorf("s3stream: Options.HurryPercent is %d, want 1 to 100", o.HurryPercent)
 	case o.RetryMin < 0 || o.RetryMax < o.RetryMin:

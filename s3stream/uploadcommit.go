@@ -16,6 +16,8 @@ const (
 
 // commitUpload makes the objects part of their streams, in one atomic step. Streams that were deleted or have got another owner meanwhile are left
 // out: their records stay in the object, where nobody refers to them.
+//
+// A crash leaves all of it committed or nothing. When the answer of the metadata is lost, the next attempt finds out which.
 func (s *Storage) commitUpload(ctx context.Context, objects []*uploadObject, infos []ObjectInfo) (uploaded, error) {
 	ctx, cancel := context.WithTimeout(ctx, commitWindow)
 	defer cancel()

@@ -17,12 +17,11 @@ type uploadItem struct {
 	stream *Stream // whose owner gives the checkpoint; nil: nobody has opened the stream since the start
 	epoch  int64   // to commit with
 
-	from, end    int64 // offsets to upload
-	committed    int64 // committed end of the stream before
-	bytes        int64
-	maxTimestamp int64
-	loaded       []Record // read back from the WAL device; nil: take them from memory
-	onDevice     bool
+	from, end int64 // offsets to upload
+	committed int64 // committed end of the stream before
+	bytes     int64
+	loaded    []Record // read back from the WAL device; nil: take them from memory
+	onDevice  bool
 
 	checkpoint int64 // offset of the checkpoint that was written; 0: none
 	left       bool  // out of the commit: deleted or fenced while it was uploaded
@@ -82,10 +81,8 @@ func (s *Storage) plan(g *segment) ([]*uploadItem, error) {
 
 // measure sums up the entries to upload. tail.mu is held.
 func (it *uploadItem) measure() {
-	it.maxTimestamp = -1
 	it.part.each(it.from, func(e *entry) bool {
 		it.bytes += e.size
-		it.maxTimestamp = max(it.maxTimestamp, e.maxTimestamp)
 		it.onDevice = it.onDevice || e.mem == nil
 		return true
 	})

@@ -22,7 +22,8 @@ func (s *Storage) objectOptions() object.Options {
 	return object.Options{BlockBytes: s.opts.BlockBytes, PartBytes: int(s.opts.PartBytes)}
 }
 
-// writeObjects writes all objects of an upload. They are invisible to readers until the commit.
+// writeObjects writes all objects of an upload. They are invisible to readers until the commit; a crash, or an error, leaves some of them, or
+// unfinished multipart uploads, to the sweeper.
 func (s *Storage) writeObjects(ctx context.Context, objects []*uploadObject) ([]ObjectInfo, error) {
 	infos := make([]ObjectInfo, len(objects))
 	eg, ctx := errgroup.WithContext(ctx)
@@ -55,11 +56,17 @@ func (s *Storage) writeObject(ctx context.Context, o *uploadObject) (ObjectInfo,
 		if err := s.writeCheckpoint(ctx, w, it); err != nil {
 			return ObjectInfo{}, err
 		}
-		info.Ranges = append(info.Ranges, Range{Stream: it.tail.id, Epoch: it.epoch, Start: it.from, End: it.end, Bytes: it.bytes, MaxTimestamp: it.maxTimestamp})
 	}
 	res, err := w.Finish()
 	if err != nil {
 		return ObjectInfo{}, err
+	}
+	if len(res.Ranges) != len(o.items) {
+		return ObjectInfo{}, fmt.Errorf("BUG: s3stream: object %d has %d streams, want %d", o.id, len(res.Ranges), len(o.items))
+	}
+	for i, it := range o.items {
+		got := res.Ranges[i]
+		info.Ranges = append(info.Ranges, Range{Stream: it.tail.id, Epoch: it.epoch, Start: it.from, End: it.end, Bytes: got.Bytes, MaxTimestamp: got.MaxTimestamp})
 	}
 	info.Size, info.Committed = res.Size, s.opts.Now()
 	return info, nil
