@@ -39,6 +39,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 			return nil, err
 		}
 	}
+	if o.Rate > 0 { // each producer sleeps on a thread of its own
+		defer measure.RoomFor(o.Topics * o.Producers)()
+	}
 	r := &run{o: o, clock: measure.NewClock()}
 	r.make()
 	// Everything of the run ends with the first failure.

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -186,5 +187,17 @@ func TestSpread(t *testing.T) {
 	}
 	if got := SpreadOf(nil); got.N != 0 || !math.IsNaN(got.Median) {
 		t.Errorf("nothing: %+v", got)
+	}
+}
+
+func TestRoomFor(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	undo := RoomFor(3)
+	if got := runtime.GOMAXPROCS(0); got != before+3 {
+		t.Errorf("%d, want %d", got, before+3)
+	}
+	undo()
+	if got := runtime.GOMAXPROCS(0); got != before {
+		t.Errorf("%d after undoing, want %d", got, before)
 	}
 }

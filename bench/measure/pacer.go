@@ -41,3 +41,12 @@ func (p *Pacer) Close() {
 	}
 	runtime.UnlockOSThread()
 }
+
+// RoomFor lets n pacers sleep without holding up the rest of the program, and returns what undoes it. A sleeping pacer keeps its place among
+// the threads that may run Go code until the runtime takes it away, which it does only now and then: with as many pacers as processors
+// nobody would look at the network meanwhile, for up to ten milliseconds, and that would count as the server's.
+func RoomFor(n int) (undo func()) {
+	before := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(before + n)
+	return func() { runtime.GOMAXPROCS(before) }
+}

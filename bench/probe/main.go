@@ -96,6 +96,9 @@ func run(ctx context.Context, o options) error {
 	if err := wire.CreateTopic(setup, o.server, o.topic, o.partitions, nil); err != nil {
 		return err
 	}
+	if o.rate > 0 { // each connection's sender sleeps on a thread of its own
+		defer measure.RoomFor(o.conns)()
+	}
 	start := time.Now()
 	begin := start.Add(o.warmup)
 	end := begin.Add(o.duration)
