@@ -125,7 +125,8 @@ func (p *Process) tail() string {
 type Usage struct {
 	CPU                   time.Duration // user and system
 	RSSBytes, PeakBytes   int64
-	ReadBytes, WriteBytes int64 // at the block layer
+	// At the block layer; what was written into the page cache counts at once, and no longer when it was removed before it reached a disk.
+	ReadBytes, WriteBytes int64
 }
 
 // Total is what the process used in all its life: processor time, and bytes written at the block layer.
@@ -156,7 +157,7 @@ func (p *Process) Usage() (u Usage, err error) {
 	status, _ := os.ReadFile(dir + "/status")
 	u.RSSBytes, u.PeakBytes = 1024*number(status, "VmRSS:"), 1024*number(status, "VmHWM:")
 	io, _ := os.ReadFile(dir + "/io")
-	u.ReadBytes, u.WriteBytes = number(io, "read_bytes:"), number(io, "write_bytes:")
+	u.ReadBytes, u.WriteBytes = number(io, "read_bytes:"), number(io, "write_bytes:")-number(io, "cancelled_write_bytes:")
 	return u, nil
 }
 
