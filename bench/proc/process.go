@@ -123,8 +123,8 @@ func (p *Process) tail() string {
 
 // Usage is what a process has consumed.
 type Usage struct {
-	CPU                   time.Duration // user and system
-	RSSBytes, PeakBytes   int64
+	CPU                 time.Duration // user and system
+	RSSBytes, PeakBytes int64
 	// At the block layer; what was written into the page cache counts at once, and no longer when it was removed before it reached a disk.
 	ReadBytes, WriteBytes int64
 }
