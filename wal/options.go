@@ -10,7 +10,7 @@ import (
 const (
 	DefaultCapacity   = 2 << 30
 	DefaultMemory     = 256 << 20
-	DefaultQueueDepth = 8
+	DefaultQueueDepth = 2
 	DefaultBlock      = 256 << 10
 
 	minCapacity = 1 << 20

@@ -169,7 +169,10 @@ func (b *builder) wal() error {
 		c.WAL = w
 		return nil
 	}
-	c.WAL = WALURI{Scheme: "file", Path: filepath.Join(c.LogDirs[0], "wal"), CapacityBytes: embeddedWALCapacity, IODepth: int(b.num("s3.wal.thread")), Default: true}
+	c.WAL = WALURI{Scheme: "file", Path: filepath.Join(c.LogDirs[0], "wal"), CapacityBytes: embeddedWALCapacity, IODepth: defaultIODepth, Default: true}
+	if b.isSet("s3.wal.thread") {
+		c.WAL.IODepth = int(b.num("s3.wal.thread"))
+	}
 	if capacitySet {
 		c.WAL.CapacityBytes = b.num("s3.wal.capacity")
 	}

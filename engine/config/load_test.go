@@ -25,7 +25,7 @@ func TestEmbeddedDefault(t *testing.T) {
 	if got := fmt.Sprintf("%v %s %v", c.AdvertisedListeners, c.InterBrokerListenerName, c.Voters); got != "[PLAINTEXT://localhost:9092] PLAINTEXT map[1:127.0.0.1:9093]" {
 		t.Errorf("advertised %s", got)
 	}
-	if got := fmt.Sprint(c.DataBuckets, c.WAL); got != "[0@file:///tmp/kafka-logs/objects] 0@file:///tmp/kafka-logs/wal?capacity=268435456&iodepth=8" {
+	if got := fmt.Sprint(c.DataBuckets, c.WAL); got != "[0@file:///tmp/kafka-logs/objects] 0@file:///tmp/kafka-logs/wal?capacity=268435456&iodepth=2" {
 		t.Errorf("storage %s", got)
 	}
 	if len(warnings) != 1 || warnings[0].Key != "log.dirs" {

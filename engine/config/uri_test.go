@@ -72,10 +72,10 @@ func TestParseWAL(t *testing.T) {
 		in, err string
 		want    WALURI
 	}{
-		{in: "/dev/nvme1n1", want: WALURI{Scheme: "file", Path: "/dev/nvme1n1", CapacityBytes: 2 << 30, IODepth: 8}},
+		{in: "/dev/nvme1n1", want: WALURI{Scheme: "file", Path: "/dev/nvme1n1", CapacityBytes: 2 << 30, IODepth: 2}},
 		{in: "0@file:///dev/nvme1n1?capacity=1073741824&iodepth=16&iops=3000&iobandwidth=100&timeout=30",
 			want: WALURI{Scheme: "file", Path: "/dev/nvme1n1", CapacityBytes: 1 << 30, IODepth: 16, IOPS: 3000, BandwidthBytesPerSecond: 100, Timeout: 30 * time.Second}},
-		{in: "3@file:///x%2Fy", want: WALURI{ID: 3, Scheme: "file", Path: "/x/y", CapacityBytes: 2 << 30, IODepth: 8}},
+		{in: "3@file:///x%2Fy", want: WALURI{ID: 3, Scheme: "file", Path: "/x/y", CapacityBytes: 2 << 30, IODepth: 2}},
 		{in: "wal", err: "not absolute"},
 		{in: "", err: "no path"},
 		{in: "0@s3://bucket", err: `scheme "s3"`},
