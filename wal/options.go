@@ -36,7 +36,8 @@ type Options struct {
 
 	// MemoryBytes bounds the memory for entries: those being written and those still referenced. Default 256 MiB, at least 4 MiB.
 	MemoryBytes int64
-	// QueueDepth is how many block writes may be in flight, 1 to 16. Default 8.
+	// QueueDepth is how many block writes may be in flight, 1 to 16. Default 2: every durable write carries a flush, and what arrives meanwhile goes
+	// together into the next one. Measured in BENCHMARKS.md of the repository.
 	QueueDepth int
 	// BlockBytes is how much a group commit gathers in one block; a larger record gets a block of its own. A multiple of 4096,
 	// 4 KiB to 1 MiB. Default 256 KiB.
