@@ -49,7 +49,11 @@ func (s *shard) load(replay Replay) error {
 			}
 		}
 		s.deleted = nil
-		t.logf(slog.LevelInfo, "group: partition loaded", "partition", s.partition, "epoch", s.epoch, "records", r.records,
+		level := slog.LevelInfo
+		if r.records == 0 {
+			level = slog.LevelDebug // most of fifty partitions are empty: nothing that an operator wants a line for
+		}
+		t.logf(level, "group: partition loaded", "partition", s.partition, "epoch", s.epoch, "records", r.records,
 			"groups", len(s.groups), "members", s.memberCount, "offsets", s.offsetsCount, "other records", r.other, "took", t.now.Sub(started))
 	})
 	return err
