@@ -193,16 +193,20 @@ func TestKafkaTools(t *testing.T) {
 // TestPerfTools: Kafka's measuring tools run to their end and count what they should.
 func TestPerfTools(t *testing.T) {
 	kit := javakit.ForTest(t)
-	dir := t.TempDir()
-	n := startNode(t, dir, nil)
-	k := tools{t, kit, n.Seed()}
-	k.run("kafka-topics", "", []string{"--create", "--topic", "perf", "--partitions", "3"})
-	out := k.run("kafka-producer-perf-test", "", []string{"--topic", "perf", "--num-records", "50000", "--record-size", "1024", "--throughput", "-1", "--command-property", "acks=all"}, "50000 records sent")
-	t.Log(lastLine(out))
-	out = k.run("kafka-consumer-perf-test", "", []string{"--topic", "perf", "--num-records", "50000"}, ", 50000, ")
-	t.Log(lastLine(out))
-	out = k.run("kafka-e2e-latency", "", []string{"--topic", "perf-e2e", "--num-records", "500", "--producer-acks", "all", "--record-size", "1024"}, "Avg latency", "Percentiles")
-	t.Log(lastLine(out))
+	for _, store := range stores {
+		t.Run(store.name, func(t *testing.T) {
+			dir := t.TempDir()
+			n := startNode(t, dir, store.start(t, dir))
+			k := tools{t, kit, n.Seed()}
+			k.run("kafka-topics", "", []string{"--create", "--topic", "perf", "--partitions", "3"})
+			out := k.run("kafka-producer-perf-test", "", []string{"--topic", "perf", "--num-records", "50000", "--record-size", "1024", "--throughput", "-1", "--command-property", "acks=all"}, "50000 records sent")
+			t.Log(lastLine(out))
+			out = k.run("kafka-consumer-perf-test", "", []string{"--topic", "perf", "--num-records", "50000"}, ", 50000, ")
+			t.Log(lastLine(out))
+			out = k.run("kafka-e2e-latency", "", []string{"--topic", "perf-e2e", "--num-records", "500", "--producer-acks", "all", "--record-size", "1024"}, "Avg latency", "Percentiles")
+			t.Log(lastLine(out))
+		})
+	}
 }
 
 func lastLine(s string) string {
@@ -219,8 +223,15 @@ func TestKcat(t *testing.T) {
 		}
 		t.Skipf("KCAT TESTS SKIPPED: %v", err)
 	}
-	dir := t.TempDir()
-	n := startNode(t, dir, nil)
+	for _, store := range stores {
+		t.Run(store.name, func(t *testing.T) {
+			dir := t.TempDir()
+			runKcat(t, kcat, startNode(t, dir, store.start(t, dir)))
+		})
+	}
+}
+
+func runKcat(t *testing.T, kcat string, n *proc.RingMQ) {
 	run := func(stdin string, args ...string) string {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
