@@ -189,12 +189,13 @@ func (op *produceOp) finishUnacknowledged() netpoll.Verdict {
 	return verdict
 }
 
-// Appended implements s3stream.Done: one batch is durable, or failed.
+// Appended implements s3stream.Done: one batch is durable, or failed. It runs on the WAL's commit goroutine, which flushes the broker's batch of
+// acknowledgements when it has told everybody whose append came with the same commit.
 func (op *produceOp) Appended(err error) {
 	if err != nil {
 		op.failed.Store(true)
 	}
-	op.done()
+	op.doneIn(&op.broker.acks)
 }
 
 // waitForRepeat holds the answer back until the first append of the same batch is durable.
@@ -219,7 +220,10 @@ func (r *repeat) Ready() {
 }
 
 // done drops one of the things the answer waits for; the last one sends it.
-func (op *produceOp) done() {
+func (op *produceOp) done() { op.doneIn(nil) }
+
+// doneIn is done, with the answer sent in a batch, which may be nil.
+func (op *produceOp) doneIn(batch *netpoll.Batch) {
 	if op.pending.Add(-1) > 0 {
 		return
 	}
@@ -232,7 +236,11 @@ func (op *produceOp) done() {
 		}
 		head := kproto.AppendResponseHeader(op.resp.Buf(), kproto.KeyProduce, op.header.Version, op.header.CorrelationID)
 		op.resp.SetBuf(kproto.AppendProduceResponse(head, op.header.Version, &op.names, op.results, op.broker.leaderEndpoints(op.results, st.listener), 0))
-		op.resp.Send()
+		if batch != nil {
+			op.resp.SendIn(batch)
+		} else {
+			op.resp.Send()
+		}
 	}
 	op.release()
 	st.end()

@@ -59,12 +59,13 @@ type Broker struct {
 	producerIDs producerIDs
 	metrics     metrics
 
-	ready      atomic.Bool // until then frames are held
-	starting   parking     // connections that came before the broker was ready
-	parked     parking     // connections whose produce found the WAL full
-	workers    workers     // generic requests: at most one per connection
-	openers    workers     // opening and closing partitions
-	coldReads  workers     // fetches from the object store
+	ready      atomic.Bool   // until then frames are held
+	starting   parking       // connections that came before the broker was ready
+	parked     parking       // connections whose produce found the WAL full
+	acks       netpoll.Batch // acknowledgements of one group commit; owned by the WAL's commit goroutine
+	workers    workers       // generic requests: at most one per connection
+	openers    workers       // opening and closing partitions
+	coldReads  workers       // fetches from the object store
 	background sync.WaitGroup
 	unfollow   func()
 
@@ -176,6 +177,7 @@ func (b *Broker) openStorage(ctx context.Context) (err error) {
 		Path: b.cfg.WAL.Path, CapacityBytes: b.cfg.WAL.CapacityBytes, QueueDepth: min(b.cfg.WAL.IODepth, 16),
 		ClusterID: b.cfg.ClusterID, NodeID: b.cfg.NodeID, NodeEpoch: b.brokerEpoch,
 		MemoryBytes: s.WALCacheBytes, Logger: b.log, OnSpace: b.parked.wake, OnFailure: func(err error) { b.fail(err) },
+		OnDelivered: b.acks.Flush,
 	})
 	if err != nil {
 		return fmt.Errorf("engine: s3.wal.path: %w", err)

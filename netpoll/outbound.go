@@ -70,8 +70,8 @@ func (o *outbound) begin(r *Response) {
 	o.mu.Unlock()
 }
 
-// complete makes r ready or dropped, and writes if it is its turn.
-func (o *outbound) complete(r *Response, state responseState) {
+// complete makes r ready or dropped, and writes if it is its turn; or leaves that to a batch, which may be nil.
+func (o *outbound) complete(r *Response, state responseState, b *Batch) {
 	o.mu.Lock()
 	if r.state != begun {
 		panic("BUG: netpoll: Response sent or dropped twice")
@@ -92,6 +92,10 @@ func (o *outbound) complete(r *Response, state responseState) {
 	}
 	o.mu.flushing = true
 	o.mu.Unlock()
+	if b != nil {
+		b.claimed = append(b.claimed, o)
+		return
+	}
 	o.flush()
 }
 

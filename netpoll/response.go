@@ -67,17 +67,20 @@ func (r *Response) Len() int { return len(r.buf) - prefixBytes + r.refN }
 
 // Send completes the response. It is written when all responses begun before it have been, at once and by this goroutine
 // if there is nothing to wait for. Any goroutine; does not block.
-func (r *Response) Send() {
+func (r *Response) Send() { r.finish(nil) }
+
+// finish fills in the length and completes the response, to be written now or by the batch.
+func (r *Response) finish(b *Batch) {
 	n := r.Len()
 	if n > math.MaxInt32 {
 		panic("BUG: netpoll: response above 2 GiB")
 	}
 	binary.BigEndian.PutUint32(r.buf, uint32(n))
-	r.c.out.complete(r, ready)
+	r.c.out.complete(r, ready, b)
 }
 
 // Drop gives the place up: nothing is sent for it (acks=0). Any goroutine.
-func (r *Response) Drop() { r.c.out.complete(r, dropped) }
+func (r *Response) Drop() { r.c.out.complete(r, dropped, nil) }
 
 // wireLen is the number of bytes that go out for the response.
 func (r *Response) wireLen() int { return len(r.buf) + r.refN }

@@ -39,7 +39,7 @@ type compactor struct {
 func (s *Storage) startCompactor() {
 	s.compact.bucket = s.bucket
 	if s.opts.CompactBytesPerSecond > 0 {
-		s.compact.bucket = &paced{Bucket: s.bucket, rate: s.opts.CompactBytesPerSecond}
+		s.compact.bucket = &paced{Bucket: s.bucket, throttle: throttle{rate: s.opts.CompactBytesPerSecond}}
 	}
 	if s.opts.CompactInterval > 0 {
 		s.work.Go(func() {

@@ -8,9 +8,8 @@ import (
 	"github.com/ringmq/ringmq/s3stream/objstore"
 )
 
-// paced is a bucket whose reads and writes keep to a rate. A call waits for the bytes of the calls before it, not for its own.
-type paced struct {
-	objstore.Bucket
+// throttle keeps calls to a rate. A call waits for the bytes of the calls before it, not for its own.
+type throttle struct {
 	rate int64 // bytes per second
 
 	mu   sync.Mutex
@@ -18,12 +17,12 @@ type paced struct {
 }
 
 // pace waits for its turn to move n bytes.
-func (p *paced) pace(ctx context.Context, n int64) error {
-	p.mu.Lock()
+func (t *throttle) pace(ctx context.Context, n int64) error {
+	t.mu.Lock()
 	now := time.Now()
-	wait := p.free.Sub(now)
-	p.free = now.Add(max(wait, 0) + time.Duration(float64(n)/float64(p.rate)*float64(time.Second)))
-	p.mu.Unlock()
+	wait := t.free.Sub(now)
+	t.free = now.Add(max(wait, 0) + time.Duration(float64(n)/float64(t.rate)*float64(time.Second)))
+	t.mu.Unlock()
 	if wait <= 0 {
 		return nil
 	}
@@ -35,6 +34,12 @@ func (p *paced) pace(ctx context.Context, n int64) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// paced is a bucket whose reads and writes keep to a rate.
+type paced struct {
+	objstore.Bucket
+	throttle
 }
 
 func (p *paced) GetRange(ctx context.Context, key string, off int64, dst []byte) error {

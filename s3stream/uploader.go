@@ -234,7 +234,7 @@ func (s *Storage) uploadSegment(g *segment) (uploaded, error) {
 			return uploaded{}, err
 		}
 	}
-	infos, err := s.writeObjects(s.ctx, objects)
+	infos, err := s.writeObjects(objstore.WithPacer(s.ctx, s.newUploadPace(g)), objects)
 	if err != nil {
 		return uploaded{}, err
 	}

@@ -8,11 +8,15 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ringmq/ringmq/s3stream/object"
+	"github.com/ringmq/ringmq/s3stream/objstore"
 )
 
 const (
-	// writersAtOnce is how many objects of one upload are written at the same time; each sends several parts in parallel.
+	// writersAtOnce is how many objects of one upload are written at the same time; each sends partsAtOnce parts in parallel.
 	writersAtOnce = 4
+	partsAtOnce   = 4
+	// hedgeAfter is how long a part may take, beside its pace, before it is sent a second time.
+	hedgeAfter = 5 * time.Second
 	// ownerPause and ownerAttempts bound the wait for an owner that is behind: it was just opened and has not taken over its state yet.
 	ownerPause    = 5 * time.Millisecond
 	ownerAttempts = 200
@@ -20,6 +24,18 @@ const (
 
 func (s *Storage) objectOptions() object.Options {
 	return object.Options{BlockBytes: s.opts.BlockBytes, PartBytes: int(s.opts.PartBytes)}
+}
+
+// uploadOptions is objectOptions for uploads, which are paced and may be written by one Put.
+func (s *Storage) uploadOptions() object.Options {
+	o := s.objectOptions()
+	o.Parallel = partsAtOnce
+	// The slowest pace does not make a part look stuck.
+	o.HedgeAfter = hedgeAfter + time.Duration(float64(partsAtOnce*s.opts.PartBytes)/paceMin*float64(time.Second))
+	if p, ok := s.bucket.(objstore.PutPreferrer); ok {
+		o.PartBytes, o.HedgeAfter = max(o.PartBytes, int(p.PutBytes())), -1
+	}
+	return o
 }
 
 // writeObjects writes all objects of an upload. They are invisible to readers until the commit; a crash, or an error, leaves some of them, or
@@ -39,7 +55,7 @@ func (s *Storage) writeObjects(ctx context.Context, objects []*uploadObject) ([]
 }
 
 func (s *Storage) writeObject(ctx context.Context, o *uploadObject) (ObjectInfo, error) {
-	w, err := object.NewWriter(ctx, s.bucket, s.key(o.id), s.objectOptions())
+	w, err := object.NewWriter(ctx, s.bucket, s.key(o.id), s.uploadOptions())
 	if err != nil {
 		return ObjectInfo{}, err
 	}

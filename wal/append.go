@@ -25,11 +25,12 @@ func (l *Log) Append(c Completion, header, payload []byte) (Entry, error) {
 		}
 	}
 	at := b.addLocked(c, need)
+	much := b.used >= l.opts.GatherBytes || l.mu.sealed.head != nil
 	l.mu.Unlock()
 	e := b.fill(at, header, payload)
 	b.writers.Add(-1)
 	l.stats.appends.Add(1)
-	l.kick()
+	l.appended(much)
 	return e, nil
 }
 
@@ -173,9 +174,10 @@ func (l *Log) appendLarge(c Completion, header, payload []byte) (Entry, error) {
 	return e, nil
 }
 
-// takeLocked returns the next block for the device, or nil: none, or the next one is still being copied into, whose last appender kicks.
-func (l *Log) takeLocked() *block {
-	if l.mu.sealed.head == nil && l.mu.open != nil {
+// takeLocked returns the next block for the device, or nil: none, or the next one is still being copied into, whose last appender kicks. What is
+// to go beside a write in flight must be much: every write costs a flush, and the gathering ends with the next completion anyway.
+func (l *Log) takeLocked(beside bool) *block {
+	if l.mu.sealed.head == nil && l.ripeLocked(beside) {
 		l.sealLocked()
 	}
 	if b := l.mu.sealed.head; b == nil || b.writers.Load() != 0 {
@@ -185,9 +187,14 @@ func (l *Log) takeLocked() *block {
 }
 
 // waitingLocked says whether takeLocked would return something or seal something.
-func (l *Log) waitingLocked() bool {
+func (l *Log) waitingLocked(beside bool) bool {
 	if b := l.mu.sealed.head; b != nil {
 		return b.writers.Load() == 0
 	}
-	return l.mu.open != nil
+	return l.ripeLocked(beside)
+}
+
+// ripeLocked says whether the open block may be sealed now.
+func (l *Log) ripeLocked(beside bool) bool {
+	return l.mu.open != nil && (!beside || l.mu.open.used >= l.opts.GatherBytes)
 }

@@ -44,7 +44,7 @@ func (p *pwriteBackend) run() {
 		p.mu.Lock()
 		p.mu.landed = append(p.mu.landed, landing{j.id, n, err})
 		p.mu.Unlock()
-		p.wake()
+		p.wake(false)
 	}
 }
 
@@ -78,7 +78,9 @@ func (p *pwriteBackend) next() (id uint64, n int, err error, ok bool) {
 	return j.id, j.n, j.err, true
 }
 
-func (p *pwriteBackend) wake() {
+func (p *pwriteBackend) rest() { <-p.woken }
+
+func (p *pwriteBackend) wake(bool) {
 	select {
 	case p.woken <- struct{}{}:
 	default:

@@ -18,6 +18,7 @@ const ringEntries = 4 * maxQueue
 type uringBackend struct {
 	l    *Log
 	ring *uring.Ring
+	bed  uring.Parker // where the thread sleeps when nothing is in flight
 	// table says whether buffers are registered at all. It goes false for good when the kernel refuses one.
 	table atomic.Bool
 	slots int
@@ -52,7 +53,15 @@ func newBackend(l *Log) (backend, error) {
 
 func (u *uringBackend) mode() Mode       { return ModeURing }
 func (u *uringBackend) registered() bool { return u.table.Load() }
-func (u *uringBackend) wake()            { u.ring.Wake() }
+func (u *uringBackend) rest()            { u.bed.Park() }
+
+func (u *uringBackend) wake(resting bool) {
+	if resting {
+		u.bed.Unpark()
+	} else {
+		u.ring.Wake()
+	}
+}
 
 func (u *uringBackend) write(id uint64, b []byte, off int64, c *chunk) error {
 	slot := uring.NoBuffer

@@ -11,8 +11,9 @@ const superID = ^uint64(0) >> 1
 // committer is the one goroutine that talks to the device: it seals and submits blocks, advances the durable position in log order and
 // calls the completions.
 //
-// Group commit follows from its loop: whenever fewer than QueueDepth writes are in flight, what has been gathered is submitted;
-// otherwise it gathers on until one completes or the block is full. There is no timer. An idle log submits at once.
+// Group commit follows from its loop: what has been gathered is submitted when nothing is in flight or, while fewer than QueueDepth
+// writes are, when it has grown to GatherBytes or filled its block; otherwise it gathers on until one completes. There is no timer. An idle
+// log submits at once.
 type committer struct {
 	l    *Log
 	back backend
@@ -46,11 +47,14 @@ type backend interface {
 	registered() bool
 	// write queues one write; b is in c (nil: elsewhere off the heap) and is left alone until its completion.
 	write(id uint64, b []byte, off int64, c *chunk) error
-	// enter hands over what is queued. With wait it returns only when there is a completion or after a wake.
+	// enter hands over what is queued. With wait it returns only when there is a completion or after a wake(false).
 	enter(wait bool) error
+	// rest returns after a wake(true). REQUIRES: nothing is queued or in flight.
+	rest()
 	// next takes one completion.
 	next() (id uint64, n int, err error, ok bool)
-	wake() // any goroutine, until the commit goroutine has ended
+	// wake ends an enter(true) or a rest, whichever the commit goroutine is in or about to begin. Any goroutine, until that has ended.
+	wake(resting bool)
 	// forget undoes what the backend did with c's memory, which no write uses. false: it may not be unmapped.
 	forget(c *chunk) bool
 	// close ends the backend. REQUIRES: nothing is in flight, unless the device hangs.
@@ -112,18 +116,31 @@ func (c *committer) turn() (finished bool) {
 // up to twice the processor time per append on two cores.
 func (c *committer) sleep() {
 	l := c.l
-	room := int(c.end-c.first) < l.opts.QueueDepth
-	if room {
-		// Set first, then look: an appender that comes after the look sees the flag.
-		l.sleeping.Store(true)
+	flying := int(c.end - c.first)
+	how := awake // no room: nothing but a completion helps
+	switch {
+	case flying == 0 && c.super.left == 0:
+		how = resting
+	case flying == 0:
+		how = waiting
+	case flying < l.opts.QueueDepth:
+		how = gathering
+	}
+	if how != awake {
+		// Set first, then look: an appender that comes after the look sees how it sleeps.
+		l.sleeping.Store(how)
 		if c.workToDo() {
-			l.sleeping.Store(false)
+			l.sleeping.Store(awake)
 			c.check(c.back.enter(false))
 			return
 		}
 	}
-	c.check(c.back.enter(true))
-	l.sleeping.Store(false)
+	if how == resting {
+		c.back.rest()
+	} else {
+		c.check(c.back.enter(true))
+	}
+	l.sleeping.Store(awake)
 }
 
 // workToDo says whether a turn would do something without a completion.
@@ -138,7 +155,7 @@ func (c *committer) workToDo() bool {
 		return true
 	case c.failed != nil || l.mu.closing == closingNow:
 		return still && (!empty || l.mu.closing != notClosing)
-	case l.waitingLocked():
+	case l.waitingLocked(c.first < c.end):
 		return true
 	case c.super.left > 0:
 		return false
@@ -201,7 +218,7 @@ func (c *committer) fill() (queued bool) {
 		l.mu.Lock()
 		var b *block
 		if l.mu.closing != closingNow {
-			b = l.takeLocked()
+			b = l.takeLocked(c.first < c.end)
 		}
 		l.mu.Unlock()
 		if b == nil {
@@ -223,6 +240,16 @@ func (c *committer) fill() (queued bool) {
 
 // deliver calls the completions of landed blocks and, after a failure, of all others.
 func (c *committer) deliver() {
+	if len(c.landed) == 0 && c.failed == nil && !c.abandoned() {
+		return
+	}
+	c.deliverAll()
+	if c.l.opts.OnDelivered != nil {
+		c.l.opts.OnDelivered()
+	}
+}
+
+func (c *committer) deliverAll() {
 	for i, b := range c.landed {
 		c.tell(b, nil)
 		c.landed[i] = nil

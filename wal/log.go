@@ -29,7 +29,7 @@ type Log struct {
 
 	durable  atomic.Int64 // Position; every block before it is durable. Stored by the commit goroutine only
 	trimmed  atomic.Int64 // Position; the durable trim. Stored by the commit goroutine only
-	sleeping atomic.Bool  // the commit goroutine is about to block, or blocks, and wants a wake-up
+	sleeping atomic.Int32 // how the commit goroutine blocks, or is about to: awake, resting, waiting, gathering
 	commit   *committer
 	stats    counters
 
@@ -317,11 +317,26 @@ func (l *Log) Close(clean bool) error {
 	return errors.Join(failure, l.dev.Close())
 }
 
+// How the commit goroutine sleeps.
+const (
+	awake     int32 = iota // it looks for work by itself, or has no room for any until a completion comes
+	resting                // nothing is in flight: anything wakes it
+	waiting                // for the completion of a superblock: anything wakes it
+	gathering              // for the completion of a block, upon which it takes what has been gathered: only much wakes it
+)
+
 // kick wakes the commit goroutine if it sleeps. Any goroutine.
 func (l *Log) kick() {
-	if l.sleeping.Load() && l.sleeping.CompareAndSwap(true, false) {
+	if how := l.sleeping.Load(); how != awake && l.sleeping.CompareAndSwap(how, awake) {
 		l.stats.wakeups.Add(1)
-		l.commit.back.wake()
+		l.commit.back.wake(how == resting)
+	}
+}
+
+// appended wakes the commit goroutine if it would submit now. much: what has been gathered may go beside what is in flight.
+func (l *Log) appended(much bool) {
+	if much || l.sleeping.Load() != gathering {
+		l.kick()
 	}
 }
 

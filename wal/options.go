@@ -12,6 +12,7 @@ const (
 	DefaultMemory     = 256 << 20
 	DefaultQueueDepth = 2
 	DefaultBlock      = 256 << 10
+	DefaultGather     = 64 << 10
 
 	minCapacity = 1 << 20
 	minMemory   = 4 << 20
@@ -42,6 +43,9 @@ type Options struct {
 	// BlockBytes is how much a group commit gathers in one block; a larger record gets a block of its own. A multiple of 4096,
 	// 4 KiB to 1 MiB. Default 256 KiB.
 	BlockBytes int
+	// GatherBytes is how much must have been gathered to be written while another write is in flight; less waits for that one's completion and goes
+	// together with what comes until then. 0 to BlockBytes. Default 64 KiB.
+	GatherBytes int
 
 	// Mode forces a way of writing. Default: io_uring where the kernel allows it.
 	Mode Mode
@@ -51,6 +55,8 @@ type Options struct {
 	OnSpace func()
 	// OnFailure is called once when the device fails, before the pending completions are told. It must not block and must not call Close.
 	OnFailure func(error)
+	// OnDelivered is called on the commit goroutine after it has called completions, once for all of those that came together. It must not block.
+	OnDelivered func()
 
 	// Device replaces Path: a test double, always written by pwrite.
 	Device Device
@@ -82,6 +88,9 @@ func (o Options) withDefaults() Options {
 	if o.BlockBytes == 0 {
 		o.BlockBytes = DefaultBlock
 	}
+	if o.GatherBytes == 0 {
+		o.GatherBytes = min(DefaultGather, o.BlockBytes)
+	}
 	if o.lockWait == 0 {
 		o.lockWait = 5 * time.Second
 	}
@@ -105,6 +114,8 @@ func (o Options) validate() error {
 		return fmt.Errorf("wal: Options.QueueDepth is %d, want 1 to %d", o.QueueDepth, maxQueue)
 	case o.BlockBytes < pageBytes || o.BlockBytes > maxBlock || o.BlockBytes%pageBytes != 0:
 		return fmt.Errorf("wal: Options.BlockBytes is %d, want a multiple of %d from %d to %d", o.BlockBytes, pageBytes, pageBytes, maxBlock)
+	case o.GatherBytes < 0 || o.GatherBytes > o.BlockBytes:
+		return fmt.Errorf("wal: Options.GatherBytes is %d, want 1 to BlockBytes, %d", o.GatherBytes, o.BlockBytes)
 	case o.Mode != ModeAuto && o.Mode != ModeURing && o.Mode != ModePWrite:
 		return fmt.Errorf("wal: Options.Mode is %q, want %q, %q or empty", o.Mode, ModeURing, ModePWrite)
 	case o.Device != nil && o.Mode == ModeURing:

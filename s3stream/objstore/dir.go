@@ -77,6 +77,9 @@ func (d *Dir) removeStale() error {
 	return nil
 }
 
+// PutBytes implements PutPreferrer: the parts of a multipart upload are copied once more when it is completed.
+func (d *Dir) PutBytes() int64 { return 1 << 30 }
+
 // Name implements Bucket.
 func (d *Dir) Name() string { return "file://" + d.root }
 
@@ -103,7 +106,7 @@ func (d *Dir) put(ctx context.Context, key string, data [][]byte, move func(from
 	if err := checkKey(ctx, key); err != nil {
 		return err
 	}
-	err := d.writeFile(d.object(key), move, true, func(f *os.File) error { return writeSlices(ctx, f, data) })
+	err := d.writeFile(d.object(key), move, true, func(f *os.File) error { return writeWhole(ctx, f, data) })
 	if err != nil {
 		return d.fail("put", key, err)
 	}

@@ -235,7 +235,7 @@ func (d *Dir) ListUploads(ctx context.Context, prefix string, fn func(Upload) er
 // maxVector is how many slices one system call takes (IOV_MAX), and maxVectorBytes how many bytes, so that a cancel takes effect.
 const (
 	maxVector      = 1024
-	maxVectorBytes = 16 << 20
+	maxVectorBytes = 1 << 20
 )
 
 // writeSlices writes data at the file's position, many slices per system call.
@@ -245,6 +245,9 @@ func writeSlices(ctx context.Context, f *os.File, data [][]byte) error {
 	flush := func() error {
 		for bytes > 0 {
 			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := pace(ctx, bytes); err != nil {
 				return err
 			}
 			n, err := unix.Writev(int(f.Fd()), vec)

@@ -62,6 +62,12 @@ type Bucket interface {
 	ListUploads(ctx context.Context, prefix string, fn func(Upload) error) error
 }
 
+// PutPreferrer is a Bucket that takes large objects better in one Put than in parts.
+type PutPreferrer interface {
+	// PutBytes is the size up to which it does, at most MaxPartBytes.
+	PutBytes() int64
+}
+
 // Info describes an object.
 type Info struct {
 	Key      string

@@ -76,7 +76,7 @@ func (s *S3) put(ctx context.Context, key string, data [][]byte, mustBeNew bool)
 		if mustBeNew {
 			opts.SetMatchETagExcept("*")
 		}
-		body := newBody(data)
+		body := newBody(ctx, data)
 		defer body.detach()
 		_, err := s.core.PutObject(ctx, s.name, key, body, size, "", sha, opts)
 		return err
@@ -243,7 +243,7 @@ func (s *S3) UploadPart(ctx context.Context, key, uploadID string, number int, d
 	crc, sha := s.sums(data)
 	part := Part{Number: number, Size: size, Checksum: crc}
 	err := s.do(ctx, "upload part", key, size, func(ctx context.Context) error {
-		body := newBody(data)
+		body := newBody(ctx, data)
 		defer body.detach()
 		p, err := s.core.PutObjectPart(ctx, s.name, key, uploadID, number, body, size, minio.PutObjectPartOptions{
 			Sha256Hex: sha, DisableContentSha256: true, CustomHeader: http.Header{headerCRC: {crc}},

@@ -1,6 +1,7 @@
 package objstore
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -81,16 +82,20 @@ func newCredentials(c Config) *credentials.Credentials {
 // body reads slices as one request body, and can be cut off: net/http may read a body after its request has returned, for example
 // after a timeout, but the slices are only lent until then and may be unmapped memory a moment later.
 type body struct {
+	ctx      context.Context // of the pacer
 	mu       sync.Mutex
 	data     [][]byte
 	i, off   int // next byte is data[i][off]
 	detached bool
 }
 
-func newBody(data [][]byte) *body { return &body{data: data} }
+func newBody(ctx context.Context, data [][]byte) *body { return &body{ctx: ctx, data: data} }
 
 // Read implements io.Reader. It copies, so that nobody else ever holds the slices.
 func (b *body) Read(p []byte) (n int, err error) {
+	if err := pace(b.ctx, len(p)); err != nil {
+		return 0, err
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.detached {
