@@ -122,7 +122,8 @@ type Stats struct {
 
 	MemoryUsed   int64 // bytes mapped: in use and kept warm
 	MemoryBudget int64
-	InFlight     int // block writes handed to the device and not completed
+	InFlight     int   // block writes handed to the device and not completed
+	Unprepared   int64 // bytes of a new file that are still to be filled with zeroes
 
 	Appends     uint64 // records accepted
 	Writes      uint64 // block writes completed

@@ -58,7 +58,7 @@ func (l *Log) Recover(ctx context.Context, fn func(Entry) error) error {
 	}
 	l.log.Info("wal: recovered", "path", l.opts.Path, "mode", string(l.commit.back.mode()), "records", records, "blocks", blocks,
 		"bytes", bytes, "trim", int64(l.super.Trim), "end", int64(end), "generation", l.super.Generation,
-		"tail", sc.stop, "took", time.Since(began).Round(time.Microsecond))
+		"tail", sc.stop, "unprepared", l.stats.unprepared.Load(), "took", time.Since(began).Round(time.Microsecond))
 	return nil
 }
 
@@ -83,16 +83,23 @@ func (l *Log) begin(end Position, last header) error {
 	if err := writeSuperblocks(l.dev, &s, page); err != nil {
 		return err
 	}
+	prep, err := newPreparation(l, s, end)
+	if err != nil {
+		return err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.mu.closing != notClosing {
+		prep.close()
 		return ErrClosed
 	}
 	l.setRingLocked(s)
 	l.commit.chain = last.Chain
 	l.durable.Store(int64(end))
-	l.mu.next, l.mu.limit = end, s.Trim+Position(l.ring)
+	l.mu.next, l.mu.prepared, l.mu.prep = end, prep.frontier(), prep
+	l.setLimitLocked()
 	l.mu.state = StateReady
+	prep.start()
 	return nil
 }
 
