@@ -56,6 +56,8 @@ var (
 	ErrBusy = errors.New("wal: target is in use")
 	// ErrFenced: the target was last opened by a later incarnation of the node (a higher node epoch).
 	ErrFenced = errors.New("wal: a later node epoch has used the target")
+	// ErrNotEmpty: records are in the log, and it cannot shrink. See Resize.
+	ErrNotEmpty = errors.New("wal: not empty")
 	// ErrTrimmed: the block lies before the trim position, or its space was reused.
 	ErrTrimmed = errors.New("wal: position is trimmed")
 )

@@ -240,15 +240,15 @@ func reserve(d *fileDevice, n int64, whole bool) error {
 		return fmt.Errorf("fallocate: %w", err)
 	}
 	if whole {
-		return zeroFill(d, n)
+		return zeroFill(d, 0, n)
 	}
-	return zeroFill(d, ringStart)
+	return zeroFill(d, 0, ringStart)
 }
 
-// zeroFill writes n bytes of zeroes with a few large writes at a time.
-func zeroFill(d *fileDevice, n int64) error {
+// zeroFill writes zeroes to [from, to) with a few large writes at a time.
+func zeroFill(d *fileDevice, from, to int64) error {
 	const step, workers = 4 << 20, 4
-	zeroes, err := alloc(int(min(step, n)))
+	zeroes, err := alloc(step)
 	if err != nil {
 		return err
 	}
@@ -258,14 +258,15 @@ func zeroFill(d *fileDevice, n int64) error {
 		errs [workers]error
 		wg   sync.WaitGroup
 	)
+	next.Store(from)
 	for i := range errs {
 		wg.Go(func() {
 			for {
 				at := next.Add(step) - step
-				if at >= n {
+				if at >= to {
 					return
 				}
-				if errs[i] = writeFull(d, zeroes[:min(step, n-at)], at); errs[i] != nil {
+				if errs[i] = writeFull(d, zeroes[:min(step, to-at)], at); errs[i] != nil {
 					return
 				}
 			}

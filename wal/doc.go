@@ -48,5 +48,6 @@
 //	format.go, bitmap.go      encodings; block starts       memory.go       chunks and budget
 //	device.go, create.go      targets, creation             probe.go        what a foreign target holds
 //	prepare.go, holes.go      zeroes in a new file, behind the first appends
+//	resize.go                 another capacity
 //	inspect.go, bench.go      tools                         waltest/        a disk that crashes
 package wal

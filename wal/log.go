@@ -112,7 +112,11 @@ func openOrCreate(o Options) (*fileDevice, error) {
 			return nil, err
 		}
 	}
-	return openFile(o.Path, o.lockWait)
+	f, err := openFile(o.Path, o.lockWait)
+	if err == nil && !f.block && f.size != o.CapacityBytes {
+		o.Logger.Info("wal: the file keeps its size (ringmq wal resize changes it)", "path", o.Path, "bytes", f.size, "configured", o.CapacityBytes)
+	}
+	return f, err
 }
 
 func open(o Options, dev Device, name string) (*Log, error) {
@@ -139,7 +143,9 @@ func (l *Log) setRingLocked(s superblock) {
 	if ring := s.ring(); ring != l.ring {
 		l.ring = ring
 		l.maxRec = int(min(ring/2, l.opts.MemoryBytes/2, maxBlockLength)) - blockHeader - recordHeader
-		l.mu.starts = newBitmap(ring / pageBytes)
+		starts := newBitmap(ring / pageBytes)
+		copy(starts, l.mu.starts) // a ring that grows leaves its blocks where they are
+		l.mu.starts = starts
 	}
 }
 

@@ -74,7 +74,7 @@ func (l *Log) begin(end Position, last header) error {
 	}
 	s.Generation++
 	s.GenStart, s.Durable, s.Clean = end, end, false
-	l.grow(&s)
+	l.grow(&s, end)
 	page, err := alloc(pageBytes)
 	if err != nil {
 		return err
@@ -101,21 +101,6 @@ func (l *Log) begin(end Position, last header) error {
 	l.mu.state = StateReady
 	prep.start()
 	return nil
-}
-
-// grow takes a device that has become larger into use. That changes where positions lie, so the log has to be empty.
-func (l *Log) grow(s *superblock) {
-	size := l.dev.Size() &^ (pageBytes - 1)
-	if f, isFile := l.dev.(*fileDevice); isFile && !f.block || size <= s.Capacity {
-		return
-	}
-	if s.Trim != s.GenStart {
-		l.log.Warn("wal: the device has grown; the new space is taken into use when the log is opened empty", "path", l.opts.Path,
-			"capacity", s.Capacity, "device", size)
-		return
-	}
-	l.log.Info("wal: the device has grown", "path", l.opts.Path, "capacity", s.Capacity, "device", size)
-	s.Base, s.Capacity = s.Trim, size
 }
 
 // recoveryMemory places recovered blocks: in chunks of the pool up to a share of its budget, so that appends find room, and in a
