@@ -115,6 +115,7 @@ type Stats struct {
 	Mode  Mode // never ModeAuto
 	// Registered says whether writes use buffers registered with the ring.
 	Registered bool
+	Hardware   Hardware // the disk under the target
 
 	Capacity int64 // bytes of the ring on the device
 	Used     int64 // bytes of the ring between trim and next

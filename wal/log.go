@@ -19,6 +19,8 @@ type Log struct {
 	dev  Device
 	pool *pool
 
+	hardware Hardware // the disk under dev
+
 	// super is the newest superblock. Recover sets it for good but for Sequence, Slot, Trim, Durable and Clean, which belong to the
 	// commit goroutine from then on.
 	super  superblock
@@ -85,7 +87,7 @@ func Open(o Options) (*Log, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	dev, name := o.Device, "device"
+	dev, name, hw := o.Device, "device", Hardware{}
 	if dev == nil {
 		name = o.Path
 		f, err := openOrCreate(o)
@@ -93,6 +95,8 @@ func Open(o Options) (*Log, error) {
 			return nil, err
 		}
 		dev = f
+		hw = f.hardware()
+		hw.log(o.Logger, o.Path)
 	}
 	l, err := open(o, dev, name)
 	if err != nil {
@@ -101,6 +105,7 @@ func Open(o Options) (*Log, error) {
 		}
 		return nil, err
 	}
+	l.hardware = hw
 	return l, nil
 }
 
@@ -282,7 +287,7 @@ func (l *Log) Stats() Stats {
 		next = trim
 	}
 	return Stats{
-		State: state, Mode: l.commit.back.mode(), Registered: l.commit.back.registered(),
+		State: state, Mode: l.commit.back.mode(), Registered: l.commit.back.registered(), Hardware: l.hardware,
 		Capacity: ring, Used: int64(next - trim), Trim: trim, Next: next, Durable: Position(l.durable.Load()),
 		MemoryUsed: l.pool.usage(), MemoryBudget: l.opts.MemoryBytes, InFlight: int(l.stats.inFlight.Load()),
 		Appends: l.stats.appends.Load(), Writes: l.stats.writes.Load(), Bytes: l.stats.bytes.Load(),

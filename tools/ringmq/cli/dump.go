@@ -65,6 +65,7 @@ func (p Program) walCommand() *cobra.Command {
 func (p Program) describeWAL(info wal.Info) {
 	out := func(format string, args ...any) { fmt.Fprintf(p.Stdout, format+"\n", args...) }
 	out("%s: %d bytes", info.Path, info.Bytes)
+	out("disk: %v", info.Hardware)
 	for i, s := range info.Slots {
 		if s.Fault != nil {
 			out("superblock %d: %v", i, s.Fault)

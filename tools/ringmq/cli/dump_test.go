@@ -65,6 +65,7 @@ func TestWALCommandsOnDevice(t *testing.T) {
 		want string
 	}{
 		{[]string{"inspect", loop.Device}, 0, "it is blank"},
+		{[]string{"inspect", loop.Device}, 0, "disk: loop"},
 		{bench, 1, "overwritten"},
 		{append(bench, "--overwrite"), 0, "O_DSYNC"},
 		{format, 1, "format it explicitly"},
