@@ -113,6 +113,13 @@ func (p *parking) clear() {
 	p.mu.Unlock()
 }
 
+// count is how many connections wait.
+func (p *parking) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.conns)
+}
+
 func (p *parking) each(fn func(*netpoll.Conn)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -134,7 +141,7 @@ func (b *Broker) noteFull() {
 	st := b.wal.Stats()
 	level, text := slog.LevelWarn, "write-ahead log is full: producers wait for uploads to make room"
 	if st.Capacity-st.Used > max(st.Capacity/32, 2<<20) {
-		level, text = slog.LevelDebug, "producers wait for memory of the write-ahead log"
+		level, text = slog.LevelDebug, "producers wait for memory of the write-ahead log, or for a new log file to be written"
 	}
 	if !b.log.Enabled(b.ctx, level) || !b.fullLog.CompareAndSwap(last, now) {
 		return

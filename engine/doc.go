@@ -22,4 +22,5 @@
 //	fetch_session.go   incremental fetch sessions (KIP-227)
 //	background.go      retention, waiting lists, worker pools
 //	node.go            the metadata node of a configuration
+//	telemetry.go       what the metrics endpoint (package telemetry) is told
 package engine

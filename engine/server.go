@@ -10,16 +10,18 @@ import (
 	"time"
 
 	"github.com/ringmq/ringmq/engine/config"
+	"github.com/ringmq/ringmq/engine/telemetry"
 	"github.com/ringmq/ringmq/kraft"
 )
 
 // Server is one node with the roles that its configuration gives it: a metadata node, and a broker on top of it.
 type Server struct {
-	cfg    *config.Config
-	log    *slog.Logger
-	node   *kraft.Node
-	broker *Broker // nil without the broker role
-	failed chan error
+	cfg     *config.Config
+	log     *slog.Logger
+	node    *kraft.Node
+	broker  *Broker           // nil without the broker role
+	metrics *telemetry.Server // nil without a metrics endpoint
+	failed  chan error
 }
 
 // Launch starts a node. cfg.ClusterID must be known (see config.OpenDirs). It returns when the node serves, or an error with
@@ -44,6 +46,11 @@ func Launch(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Server,
 			defer cancel()
 			return nil, errors.Join(err, s.node.Stop(stop))
 		}
+	}
+	if err := s.serveMetrics(); err != nil {
+		stop, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		return nil, errors.Join(err, s.Close(stop))
 	}
 	s.summary(metadataUp, time.Since(begun))
 	return s, nil
@@ -90,6 +97,14 @@ func (s *Server) Addr(listener string) *net.TCPAddr { return s.broker.Addr(liste
 // Broker is the node's broker, nil without the role.
 func (s *Server) Broker() *Broker { return s.broker }
 
+// MetricsAddr is the bound address of the metrics endpoint, nil if there is none.
+func (s *Server) MetricsAddr() *net.TCPAddr {
+	if s.metrics == nil {
+		return nil
+	}
+	return s.metrics.Addr()
+}
+
 // Node is the metadata node.
 func (s *Server) Node() *kraft.Node { return s.node }
 
@@ -102,5 +117,9 @@ func (s *Server) Close(ctx context.Context) error {
 	if s.broker != nil {
 		err = s.broker.Close(ctx)
 	}
-	return errors.Join(err, s.node.Stop(ctx))
+	err = errors.Join(err, s.node.Stop(ctx))
+	if s.metrics != nil { // last: a slow shutdown can be watched
+		err = errors.Join(err, s.metrics.Close(ctx))
+	}
+	return err
 }

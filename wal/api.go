@@ -56,6 +56,8 @@ var (
 	ErrBusy = errors.New("wal: target is in use")
 	// ErrFenced: the target was last opened by a later incarnation of the node (a higher node epoch).
 	ErrFenced = errors.New("wal: a later node epoch has used the target")
+	// ErrNotEmpty: records are in the log, and it cannot shrink. See Resize.
+	ErrNotEmpty = errors.New("wal: not empty")
 	// ErrTrimmed: the block lies before the trim position, or its space was reused.
 	ErrTrimmed = errors.New("wal: position is trimmed")
 )
@@ -113,6 +115,7 @@ type Stats struct {
 	Mode  Mode // never ModeAuto
 	// Registered says whether writes use buffers registered with the ring.
 	Registered bool
+	Hardware   Hardware // the disk under the target
 
 	Capacity int64 // bytes of the ring on the device
 	Used     int64 // bytes of the ring between trim and next
@@ -122,7 +125,8 @@ type Stats struct {
 
 	MemoryUsed   int64 // bytes mapped: in use and kept warm
 	MemoryBudget int64
-	InFlight     int // block writes handed to the device and not completed
+	InFlight     int   // block writes handed to the device and not completed
+	Unprepared   int64 // bytes of a new file that are still to be filled with zeroes
 
 	Appends     uint64 // records accepted
 	Writes      uint64 // block writes completed

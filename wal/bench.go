@@ -130,7 +130,7 @@ func benchTarget(o BenchOptions) (path string, cleanup func(), err error) {
 	default:
 		return "", nil, fmt.Errorf("wal: bench: %w", err)
 	}
-	err = createFile(Options{Path: path, CapacityBytes: o.Bytes, ClusterID: "bench"})
+	err = createFile(Options{Path: path, CapacityBytes: o.Bytes, ClusterID: "bench"}, true)
 	return path, func() { os.Remove(path) }, err
 }
 

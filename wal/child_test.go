@@ -31,7 +31,11 @@ func TestMain(m *testing.M) {
 		var err error
 		switch program {
 		case "append":
-			err = appendForEver(path, os.Getenv(childEnv+"_START"))
+			err = appendForEver(childOptions(path), os.Getenv(childEnv+"_START"))
+		case "prepare":
+			o := childOptions(path)
+			o.CapacityBytes, o.prepareStep, o.prepareAhead = 16<<20, 16<<10, 64<<10
+			err = appendForEver(o, os.Getenv(childEnv+"_START"))
 		case "seccomp":
 			err = withoutURing(path)
 		}
@@ -82,12 +86,11 @@ func (a *told) Durable(_ Position, err error) {
 
 // appendForEver recovers, prints what it found, and appends until it is killed, trimming when it must. Records are numbered from start, or
 // from the end of what was recovered.
-func appendForEver(path, start string) error {
+func appendForEver(o Options, start string) error {
 	from, err := strconv.ParseUint(start, 10, 64)
 	if err != nil {
 		return err
 	}
-	o := childOptions(path)
 	space := notifier(&o)
 	l, err := Open(o)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Format creates an empty log at o.Path. A file is written anew, full of zeroes, beside the old one and renamed over it; of a block device
+// Format creates an empty log at o.Path. A file is written anew, full of zeroes from end to end, beside the old one and renamed over it; of a block device
 // the first MiB is overwritten. Whatever the target holds is lost when force is set; without it only an absent or empty file or a
 // blank device is formatted, and anything else is refused with a ForeignError. A target in use is always refused.
 func Format(o Options, force bool) error {
@@ -26,13 +26,13 @@ func Format(o Options, force bool) error {
 	}
 	st, err := os.Stat(o.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return createFile(o)
+		return createFile(o, true)
 	}
 	if err != nil {
 		return fmt.Errorf("wal: %w", err)
 	}
 	if st.Mode().IsRegular() && st.Size() == 0 {
-		return createFile(o)
+		return createFile(o, true)
 	}
 	d, err := openFile(o.Path, o.lockWait)
 	if err != nil {
@@ -52,7 +52,7 @@ func Format(o Options, force bool) error {
 		}
 		return &ForeignError{Path: o.Path, Found: found}
 	}
-	return createFile(o)
+	return createFile(o, true)
 }
 
 // inventory says what a target holds, "" when it is blank.
@@ -165,9 +165,9 @@ func writeFull(d Device, p []byte, off int64) error {
 	return nil
 }
 
-// createFile writes a log file full of zeroes and puts it in place by a rename, so that a crash leaves either nothing or a whole file.
-// Zeroes, because a durable write into an unwritten extent has to go through the file system's journal.
-func createFile(o Options) error {
+// createFile makes a log file and puts it in place by a rename, so that a crash leaves either nothing or a whole file. With whole it is written
+// full of zeroes, else its space is only allocated, and the preparation at its opening writes the zeroes.
+func createFile(o Options, whole bool) error {
 	tmp := o.Path + ".new"
 	fd, err := openRetryCreate(tmp)
 	if err != nil {
@@ -182,7 +182,7 @@ func createFile(o Options) error {
 		if err := unix.Ftruncate(fd, 0); err != nil {
 			return fmt.Errorf("wal: truncate %s: %w", tmp, err)
 		}
-		if err := zeroFill(d, o.CapacityBytes); err != nil {
+		if err := reserve(d, o.CapacityBytes, whole); err != nil {
 			return fmt.Errorf("wal: create %s of %d bytes: %w", tmp, o.CapacityBytes, err)
 		}
 		page, err := alloc(pageBytes)
@@ -229,13 +229,26 @@ func openRetryCreate(path string) (int, error) {
 	}
 }
 
-// zeroFill writes n bytes of zeroes with a few large writes at a time.
-func zeroFill(d *fileDevice, n int64) error {
-	const step, workers = 4 << 20, 4
-	if err := unix.Fallocate(d.fd, 0, 0, n); err != nil && err != unix.EOPNOTSUPP {
+// reserve allocates n bytes, so that the device cannot run out of space later, and writes all of them, or at least those before the ring. Where
+// the file system cannot allocate without writing, all are written.
+func reserve(d *fileDevice, n int64, whole bool) error {
+	err := unix.Fallocate(d.fd, 0, 0, n)
+	switch {
+	case err == unix.EOPNOTSUPP:
+		whole = true
+	case err != nil:
 		return fmt.Errorf("fallocate: %w", err)
 	}
-	zeroes, err := alloc(int(min(step, n)))
+	if whole {
+		return zeroFill(d, 0, n)
+	}
+	return zeroFill(d, 0, ringStart)
+}
+
+// zeroFill writes zeroes to [from, to) with a few large writes at a time.
+func zeroFill(d *fileDevice, from, to int64) error {
+	const step, workers = 4 << 20, 4
+	zeroes, err := alloc(step)
 	if err != nil {
 		return err
 	}
@@ -245,14 +258,15 @@ func zeroFill(d *fileDevice, n int64) error {
 		errs [workers]error
 		wg   sync.WaitGroup
 	)
+	next.Store(from)
 	for i := range errs {
 		wg.Go(func() {
 			for {
 				at := next.Add(step) - step
-				if at >= n {
+				if at >= to {
 					return
 				}
-				if errs[i] = writeFull(d, zeroes[:min(step, n-at)], at); errs[i] != nil {
+				if errs[i] = writeFull(d, zeroes[:min(step, to-at)], at); errs[i] != nil {
 					return
 				}
 			}

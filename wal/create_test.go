@@ -157,69 +157,6 @@ func TestOneSuperblockIsEnough(t *testing.T) {
 	l.Close(false)
 }
 
-// TestGrow opens a log on a device that has become larger: the space counts once the log is empty.
-func TestGrow(t *testing.T) {
-	d := waltest.New(1 << 20)
-	o := testOptions(t)
-	o.Path, o.Device, o.Logger = "", d, nil
-	l, _ := recovered(t, o)
-	var want []got
-	add := func(n int) {
-		t.Helper()
-		w := newWaiter()
-		for i := range n {
-			data := record(len(want), 100<<10)
-			e, err := l.Append(w, nil, data)
-			if err != nil {
-				t.Fatalf("record %d of %d: %v", i, n, err)
-			}
-			e.Mem.Unref()
-			want = append(want, got{e.Pos, data})
-		}
-		w.wait(n)
-	}
-	add(5)
-	for _, clean := range []bool{false, true} {
-		if err := l.Close(clean); err != nil {
-			t.Fatal(err)
-		}
-		d = waltest.FromImage(append(d.Bytes(), make([]byte, 1<<20)...))
-		o.Device = d
-		var all []got
-		l, all = recovered(t, o)
-		check(t, all, want)
-		if l.Stats().Capacity != 1<<20-ringStart {
-			t.Fatalf("ring of %d bytes while records are in it", l.Stats().Capacity)
-		}
-	}
-	if err := l.Trim(l.Next()); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(true); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 { // the second time nothing changes
-		d.Reopen()
-		l, _ = recovered(t, o)
-		if l.Stats().Capacity != 3<<20-ringStart {
-			t.Fatalf("ring of %d bytes", l.Stats().Capacity)
-		}
-		want = want[:0]
-		add(20)
-		l.Close(false)
-		d.Reopen()
-		var all []got
-		l, all = recovered(t, o)
-		check(t, all, want)
-		if err := l.Trim(l.Next()); err != nil {
-			t.Fatal(err)
-		}
-		if err := l.Close(true); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 func TestFileCreation(t *testing.T) {
 	o := testOptions(t)
 	// An empty file is like none; what an interrupted creation left is overwritten.

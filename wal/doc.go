@@ -37,7 +37,8 @@
 //
 // A write that returned through O_DSYNC survives power loss. A write that did not return may have stored any of its sectors. Sectors
 // that were not written do not change. Everything read is checksummed, so a device that breaks these rules is found out, except
-// when it loses the last blocks before an unclean end: no later block testifies to them.
+// when it loses the last blocks before an unclean end: no later block testifies to them. What the kernel tells of the disk's write cache is logged at
+// every opening; it decides nothing, O_DSYNC is asked for anyway.
 //
 // # Files
 //
@@ -47,5 +48,8 @@
 //	recover.go, scan.go       recovery, chain rules         readahead.go, readblock.go   reading
 //	format.go, bitmap.go      encodings; block starts       memory.go       chunks and budget
 //	device.go, create.go      targets, creation             probe.go        what a foreign target holds
+//	hardware.go               the disk under a target
+//	prepare.go, holes.go      zeroes in a new file, behind the first appends
+//	resize.go                 another capacity
 //	inspect.go, bench.go      tools                         waltest/        a disk that crashes
 package wal

@@ -14,8 +14,9 @@ import (
 
 // Info is what a target holds, as far as reading alone can tell.
 type Info struct {
-	Path  string
-	Bytes int64 // size of the target
+	Path     string
+	Bytes    int64    // size of the target
+	Hardware Hardware // the disk under it
 	// Found says what a target without a valid superblock holds, "" when it is blank; see Slots for a log.
 	Found string
 	Slots [2]SlotInfo
@@ -121,7 +122,7 @@ func inspect(ctx context.Context, path string, target func(*Info), visit func(h 
 		return Info{}, err
 	}
 	defer d.Close()
-	info := Info{Path: path, Bytes: d.Size(), Newest: -1}
+	info := Info{Path: path, Bytes: d.Size(), Hardware: d.hardware(), Newest: -1}
 	if d.Size() < minCapacity {
 		info.Found = fmt.Sprintf("only %d bytes", d.Size())
 		info.Slots[0].Fault, info.Slots[1].Fault = errNoMagic, errNoMagic

@@ -19,6 +19,8 @@ type Log struct {
 	dev  Device
 	pool *pool
 
+	hardware Hardware // the disk under dev
+
 	// super is the newest superblock. Recover sets it for good but for Sequence, Slot, Trim, Durable and Clean, which belong to the
 	// commit goroutine from then on.
 	super  superblock
@@ -46,13 +48,15 @@ type appendState struct {
 	state   State
 	failure error // why state is StateFailed
 
-	open    *block   // gathers records; nil or at least one record
-	sealed  blocks   // full blocks in log order, not taken by the commit goroutine yet
-	next    Position // where the next block opens, room for the open block not included
-	limit   Position // durable trim + ring: no block may end above
-	trim    Position // asked for, may not be durable yet
-	refused bool     // ErrFull was returned and no OnSpace has followed
-	closing closing
+	open     *block       // gathers records; nil or at least one record
+	sealed   blocks       // full blocks in log order, not taken by the commit goroutine yet
+	next     Position     // where the next block opens, room for the open block not included
+	limit    Position     // the smaller of durable trim + ring and prepared: no block may end above
+	prepared Position     // frontier of the preparation, see there
+	prep     *preparation // nil before the end of Recover
+	trim     Position     // asked for, may not be durable yet
+	refused  bool         // ErrFull was returned and no OnSpace has followed
+	closing  closing
 
 	chunk     *chunk // where the open block lies, or the next one will; one reference
 	chunkUsed int    // bytes of chunk taken by sealed blocks
@@ -73,6 +77,7 @@ const (
 type counters struct {
 	appends, writes, bytes, superblocks, wakeups atomic.Uint64
 	inFlight                                     atomic.Int64
+	unprepared                                   atomic.Int64
 }
 
 // Open opens the target and reads its superblocks; an absent or empty file is created, a blank block device formatted. Nothing is scanned
@@ -82,7 +87,7 @@ func Open(o Options) (*Log, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	dev, name := o.Device, "device"
+	dev, name, hw := o.Device, "device", Hardware{}
 	if dev == nil {
 		name = o.Path
 		f, err := openOrCreate(o)
@@ -90,6 +95,8 @@ func Open(o Options) (*Log, error) {
 			return nil, err
 		}
 		dev = f
+		hw = f.hardware()
+		hw.log(o.Logger, o.Path)
 	}
 	l, err := open(o, dev, name)
 	if err != nil {
@@ -98,6 +105,7 @@ func Open(o Options) (*Log, error) {
 		}
 		return nil, err
 	}
+	l.hardware = hw
 	return l, nil
 }
 
@@ -105,11 +113,15 @@ func openOrCreate(o Options) (*fileDevice, error) {
 	st, err := os.Stat(o.Path)
 	if err == nil && st.Mode().IsRegular() && st.Size() == 0 || errors.Is(err, fs.ErrNotExist) {
 		o.Logger.Info("wal: creating the log file", "path", o.Path, "bytes", o.CapacityBytes)
-		if err := createFile(o); err != nil {
+		if err := createFile(o, false); err != nil {
 			return nil, err
 		}
 	}
-	return openFile(o.Path, o.lockWait)
+	f, err := openFile(o.Path, o.lockWait)
+	if err == nil && !f.block && f.size != o.CapacityBytes {
+		o.Logger.Info("wal: the file keeps its size (ringmq wal resize changes it)", "path", o.Path, "bytes", f.size, "configured", o.CapacityBytes)
+	}
+	return f, err
 }
 
 func open(o Options, dev Device, name string) (*Log, error) {
@@ -136,8 +148,15 @@ func (l *Log) setRingLocked(s superblock) {
 	if ring := s.ring(); ring != l.ring {
 		l.ring = ring
 		l.maxRec = int(min(ring/2, l.opts.MemoryBytes/2, maxBlockLength)) - blockHeader - recordHeader
-		l.mu.starts = newBitmap(ring / pageBytes)
+		starts := newBitmap(ring / pageBytes)
+		copy(starts, l.mu.starts) // a ring that grows leaves its blocks where they are
+		l.mu.starts = starts
 	}
+}
+
+// setLimitLocked follows a durable trim or the preparation of space.
+func (l *Log) setLimitLocked() {
+	l.mu.limit = min(Position(l.trimmed.Load())+Position(l.ring), l.mu.prepared)
 }
 
 // readSuperblocks returns the newer valid copy, after a blank device was formatted, and judges whether it is ours.
@@ -268,11 +287,11 @@ func (l *Log) Stats() Stats {
 		next = trim
 	}
 	return Stats{
-		State: state, Mode: l.commit.back.mode(), Registered: l.commit.back.registered(),
+		State: state, Mode: l.commit.back.mode(), Registered: l.commit.back.registered(), Hardware: l.hardware,
 		Capacity: ring, Used: int64(next - trim), Trim: trim, Next: next, Durable: Position(l.durable.Load()),
 		MemoryUsed: l.pool.usage(), MemoryBudget: l.opts.MemoryBytes, InFlight: int(l.stats.inFlight.Load()),
 		Appends: l.stats.appends.Load(), Writes: l.stats.writes.Load(), Bytes: l.stats.bytes.Load(),
-		Superblocks: l.stats.superblocks.Load(), Wakeups: l.stats.wakeups.Load(),
+		Superblocks: l.stats.superblocks.Load(), Wakeups: l.stats.wakeups.Load(), Unprepared: l.stats.unprepared.Load(),
 	}
 }
 
@@ -298,6 +317,10 @@ func (l *Log) Close(clean bool) error {
 	l.kick()
 	<-l.commit.done
 	l.readers.Wait()
+	l.mu.Lock()
+	prep := l.mu.prep
+	l.mu.Unlock()
+	prep.close()
 	l.mu.Lock()
 	if failure == nil {
 		failure = l.mu.failure

@@ -22,7 +22,8 @@ const (
 
 // Options configures a Log. Path or Device must be set.
 type Options struct {
-	// Path of a file or a raw block device. A file that does not exist is created, a blank device is formatted.
+	// Path of a file or a raw block device. A file that does not exist is created, a blank device is formatted. A new file has all its space, but
+	// most of it is written only after the log is ready, while it is used; Format writes all of it.
 	Path string
 	// CapacityBytes is the size of the file when it is created, headers included. Ignored for an existing file; a block device is used
 	// whole. A multiple of 4096, at least 1 MiB. Default 2 GiB.
@@ -61,7 +62,10 @@ type Options struct {
 	// Device replaces Path: a test double, always written by pwrite.
 	Device Device
 
-	lockWait time.Duration // how long Open waits for another holder of the target to go; tests shorten it
+	// Tests change these.
+	lockWait     time.Duration // how long Open waits for another holder of the target to go
+	prepareStep  int64         // bytes of zeroes in one write, see preparation; a multiple of 4096
+	prepareAhead int64         // bytes of space that are prepared before the log is ready
 }
 
 // Device is what a log needs of its target. Offsets, lengths and buffers are aligned to 4096 bytes.
@@ -93,6 +97,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.lockWait == 0 {
 		o.lockWait = 5 * time.Second
+	}
+	if o.prepareStep == 0 {
+		o.prepareStep = prepareStep
+	}
+	if o.prepareAhead == 0 {
+		o.prepareAhead = prepareAhead
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -58,7 +58,7 @@ func (l *Log) Recover(ctx context.Context, fn func(Entry) error) error {
 	}
 	l.log.Info("wal: recovered", "path", l.opts.Path, "mode", string(l.commit.back.mode()), "records", records, "blocks", blocks,
 		"bytes", bytes, "trim", int64(l.super.Trim), "end", int64(end), "generation", l.super.Generation,
-		"tail", sc.stop, "took", time.Since(began).Round(time.Microsecond))
+		"tail", sc.stop, "unprepared", l.stats.unprepared.Load(), "took", time.Since(began).Round(time.Microsecond))
 	return nil
 }
 
@@ -74,7 +74,7 @@ func (l *Log) begin(end Position, last header) error {
 	}
 	s.Generation++
 	s.GenStart, s.Durable, s.Clean = end, end, false
-	l.grow(&s)
+	l.grow(&s, end)
 	page, err := alloc(pageBytes)
 	if err != nil {
 		return err
@@ -83,32 +83,24 @@ func (l *Log) begin(end Position, last header) error {
 	if err := writeSuperblocks(l.dev, &s, page); err != nil {
 		return err
 	}
+	prep, err := newPreparation(l, s, end)
+	if err != nil {
+		return err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.mu.closing != notClosing {
+		prep.close()
 		return ErrClosed
 	}
 	l.setRingLocked(s)
 	l.commit.chain = last.Chain
 	l.durable.Store(int64(end))
-	l.mu.next, l.mu.limit = end, s.Trim+Position(l.ring)
+	l.mu.next, l.mu.prepared, l.mu.prep = end, prep.frontier(), prep
+	l.setLimitLocked()
 	l.mu.state = StateReady
+	prep.start()
 	return nil
-}
-
-// grow takes a device that has become larger into use. That changes where positions lie, so the log has to be empty.
-func (l *Log) grow(s *superblock) {
-	size := l.dev.Size() &^ (pageBytes - 1)
-	if f, isFile := l.dev.(*fileDevice); isFile && !f.block || size <= s.Capacity {
-		return
-	}
-	if s.Trim != s.GenStart {
-		l.log.Warn("wal: the device has grown; the new space is taken into use when the log is opened empty", "path", l.opts.Path,
-			"capacity", s.Capacity, "device", size)
-		return
-	}
-	l.log.Info("wal: the device has grown", "path", l.opts.Path, "capacity", s.Capacity, "device", size)
-	s.Base, s.Capacity = s.Trim, size
 }
 
 // recoveryMemory places recovered blocks: in chunks of the pool up to a share of its budget, so that appends find room, and in a

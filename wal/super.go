@@ -66,7 +66,7 @@ func (c *committer) superWritten() {
 	}
 	l.trimmed.Store(int64(l.super.Trim))
 	l.mu.Lock()
-	l.mu.limit = l.super.Trim + Position(l.ring)
+	l.setLimitLocked()
 	refused := l.mu.refused
 	l.mu.refused = false
 	l.mu.Unlock()

@@ -17,13 +17,13 @@ const (
 	embeddedController  = "CONTROLLER://127.0.0.1:9093"
 	embeddedAdvertised  = "PLAINTEXT://localhost:9092"
 	controllerName      = "CONTROLLER"
-	embeddedWALCapacity = 256 << 20 // a fresh file is written full once: this much takes a second, 2 GiB would take ten
+	embeddedWALCapacity = 256 << 20 // what a lone node takes of a disk without being asked
 )
 
 // build types the raw values and checks what they say together.
 func (l *loader) build() (*Config, error) {
 	b := &builder{loader: l, c: &Config{}}
-	for _, step := range []func() error{b.identity, b.directories, b.listeners, b.quorum, b.storage, b.limits, b.relations} {
+	for _, step := range []func() error{b.identity, b.directories, b.listeners, b.quorum, b.storage, b.limits, b.telemetry, b.relations} {
 		if err := step(); err != nil {
 			return nil, err
 		}

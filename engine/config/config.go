@@ -63,6 +63,8 @@ type Config struct {
 	Quorum Quorum
 	// Retention is the broker side of log retention.
 	Retention Retention
+	// Telemetry is the metrics endpoint.
+	Telemetry Telemetry
 	// ControlledShutdown is controlled.shutdown.enable.
 	ControlledShutdown bool
 

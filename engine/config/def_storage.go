@@ -27,6 +27,9 @@ func storageDefs() []Def {
 		{Name: "s3.controller.request.retry.base.delay.ms", Type: Long, Default: "500", check: atLeast(1), Use: Used, Extra: true, Doc: "First wait between two tries; it doubles up to 10 s."},
 		{Name: "s3.object.delete.retention.minutes", Type: Long, Default: "1", check: between(0, 525_600), Use: Used, Extra: true, Doc: "Time between marking an object and deleting it."},
 		{Name: "s3.network.baseline.bandwidth", Type: Long, Default: "1073741824", check: atLeast(1 << 20), Use: Used, Extra: true, Doc: "Bytes a second to and from the object store, per direction."},
+		{Name: "s3.telemetry.metrics.exporter.uri", Type: Password, Null: true, check: exporterCheck(), Use: Used, Extra: true, Doc: "Where metrics are served: prometheus://<host>:<port>; none by default."},
+		{Name: "s3.telemetry.metrics.base.labels", Type: String, Null: true, check: labelsCheck(), Use: Used, Extra: true, Doc: "Labels that every metric carries, name=value, comma separated."},
+		{Name: "s3.telemetry.metrics.enable", Type: Boolean, Default: "true", Use: Used, Extra: true, Doc: "false: no metrics, whatever exporter is configured."},
 
 		// older forms, mapped to the URIs above
 		{Name: "s3.endpoint", Type: String, Null: true, check: endpointCheck(), Use: Used, Extra: true, Doc: "Older form: endpoint of s3.data.buckets."},
@@ -47,11 +50,8 @@ func storageDefs() []Def {
 		{Name: "s3.object.log.enable", Type: Boolean, Default: "false", Extra: true},
 		{Name: "s3.network.bandwidth.mode", Type: String, Default: "separate", check: oneOf("separate", "shared"), Extra: true},
 		{Name: "s3.network.refill.period.ms", Type: Int, Default: "10", check: atLeast(1), Extra: true},
-		{Name: "s3.telemetry.metrics.exporter.uri", Type: Password, Null: true, Use: Warned, Extra: true},
 		{Name: "s3.telemetry.metrics.level", Type: String, Default: "INFO", check: oneOf("INFO", "DEBUG"), Extra: true},
 		{Name: "s3.telemetry.exporter.report.interval.ms", Type: Int, Default: "30000", check: atLeast(1), Extra: true},
-		{Name: "s3.telemetry.metrics.base.labels", Type: String, Null: true, Extra: true},
-		{Name: "s3.telemetry.metrics.enable", Type: Boolean, Default: "true", Extra: true},
 		{Name: "s3.telemetry.tracer.enable", Type: Boolean, Default: "false", Extra: true},
 		{Name: "s3.telemetry.exporter.otlp.endpoint", Type: String, Null: true, Use: Warned, Extra: true},
 		{Name: "s3.telemetry.exporter.otlp.protocol", Type: String, Default: "grpc", check: oneOf("grpc", "http"), Extra: true},

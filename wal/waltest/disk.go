@@ -15,6 +15,8 @@ const Sector = 512
 type Disk struct {
 	// OnWrite, when set, decides the fate of the n-th write (from 0) before it is made. Set it before the first write.
 	OnWrite func(n int, p []byte, off int64) Fate
+	// Sparse makes the disk one that knows which of its space was never written, like a file. Set it before the first write.
+	Sparse bool
 
 	mu      sync.Mutex
 	stable  []byte // what survives a power failure at event 0

@@ -11,7 +11,7 @@ import (
 	"github.com/ringmq/ringmq/wal"
 )
 
-// walCommand looks into a write-ahead log, and formats one. The commands but format change nothing; dump goes on past damage.
+// walCommand looks into a write-ahead log, formats and resizes one. inspect and dump change nothing; dump goes on past damage.
 func (p Program) walCommand() *cobra.Command {
 	inspect := &cobra.Command{
 		Use: "inspect PATH", Short: "Say what a device or file holds: whose log, how full, clean or not", Args: exactly(1, "PATH"),
@@ -39,7 +39,7 @@ func (p Program) walCommand() *cobra.Command {
 	format := &cobra.Command{
 		Use: "format [FILE]", Short: "Make an empty log of the s3.wal.path of a configuration", Args: atMost(1),
 		Long: "Make an empty log of the s3.wal.path of a configuration. A server does this by itself on its first start; this command is for a\n" +
-			"device that carries something else, which only --force overwrites. What the old log held and no bucket has is lost.",
+			"device that carries something else, which only --force overwrites, and for a file that is to be written full before the first start. What the old log held and no bucket has is lost.",
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, _, err := p.load(&source, args)
 			if err != nil {
@@ -58,13 +58,14 @@ func (p Program) walCommand() *cobra.Command {
 	}
 	source.register(format)
 	format.Flags().BoolVar(&force, "force", false, "overwrite whatever the target carries")
-	return group("wal", "Look into a write-ahead log, and measure its device", inspect, dump, format, p.walBench())
+	return group("wal", "Look into a write-ahead log, and measure its device", inspect, dump, format, p.walResize(), p.walBench())
 }
 
 // describeWAL prints what a target holds.
 func (p Program) describeWAL(info wal.Info) {
 	out := func(format string, args ...any) { fmt.Fprintf(p.Stdout, format+"\n", args...) }
 	out("%s: %d bytes", info.Path, info.Bytes)
+	out("disk: %v", info.Hardware)
 	for i, s := range info.Slots {
 		if s.Fault != nil {
 			out("superblock %d: %v", i, s.Fault)
@@ -80,6 +81,9 @@ func (p Program) describeWAL(info wal.Info) {
 		}
 		out("no write-ahead log; found: %s", found)
 		return
+	}
+	if s := info.Slots[info.Newest]; info.Bytes > s.Capacity {
+		out("%d bytes behind the log are not in use yet: the node takes them at its next start, when its records do not lie around the ring's end", info.Bytes-s.Capacity)
 	}
 	out("log: %d blocks with %d records, %d bytes in use, ends at %d (%s)", info.Blocks, info.Records, info.Used, info.End, info.Stop)
 }
