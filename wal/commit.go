@@ -65,6 +65,10 @@ func startCommitter(l *Log) (*committer, error) {
 		return nil, err
 	}
 	ready := make(chan error)
+	if l.opts.stepped != nil {
+		c.back = l.opts.stepped(l)
+		return c, nil
+	}
 	go c.run(ready)
 	if err := <-ready; err != nil {
 		release(c.super.page)
@@ -84,6 +88,21 @@ func (c *committer) run(ready chan<- error) {
 	defer close(c.done)
 	for !c.turn() {
 	}
+	c.close()
+}
+
+// wait returns when the commit goroutine has ended. REQUIRES: Log.mu.closing is set.
+func (c *committer) wait() {
+	if c.l.opts.stepped == nil {
+		<-c.done
+		return
+	}
+	for !c.turn() {
+	}
+	c.close()
+}
+
+func (c *committer) close() {
 	c.back.close()
 	release(c.super.page)
 }
@@ -212,13 +231,21 @@ func (c *committer) fill() (queued bool) {
 		id := c.end
 		c.end++
 		queued = true
-		if err := c.back.write(id, b.mem[:b.length], l.super.physical(b.off), b.chunk); err != nil {
+		if err := c.submit(id, b.mem[:b.length], l.super.physical(b.off), b.chunk); err != nil {
 			c.flight[id%flights].done, c.flight[id%flights].err = true, err
 			c.fail(err)
 		}
 	}
 	l.stats.inFlight.Store(int64(c.end - c.first))
 	return queued
+}
+
+// submit hands one write to the backend.
+func (c *committer) submit(id uint64, b []byte, off int64, mem *chunk) error {
+	if c.failed != nil {
+		panic(fmt.Sprintf("BUG: wal: a write at %d after the device had failed", off))
+	}
+	return c.back.write(id, b, off, mem)
 }
 
 // deliver calls the completions of landed blocks and, after a failure, of all others.

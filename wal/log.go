@@ -296,7 +296,7 @@ func (l *Log) Close(clean bool) error {
 	l.mu.state = StateClosed
 	l.mu.Unlock()
 	l.kick()
-	<-l.commit.done
+	l.commit.wait()
 	l.readers.Wait()
 	l.mu.Lock()
 	if failure == nil {

@@ -55,7 +55,10 @@ type Options struct {
 	// Device replaces Path: a test double, always written by pwrite.
 	Device Device
 
-	lockWait time.Duration // how long Open waits for another holder of the target to go; tests shorten it
+	lockWait  time.Duration // how long Open waits for another holder of the target to go; tests shorten it
+	readBytes int           // of one read of recovery; tests choose less than 1 MiB, which costs memory to touch
+	// stepped replaces the commit goroutine in tests: the log writes through what it returns, and its owner calls committer.turn.
+	stepped func(*Log) backend
 }
 
 // Device is what a log needs of its target. Offsets, lengths and buffers are aligned to 4096 bytes.
@@ -81,6 +84,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.BlockBytes == 0 {
 		o.BlockBytes = DefaultBlock
+	}
+	if o.readBytes == 0 {
+		o.readBytes = readBytes
 	}
 	if o.lockWait == 0 {
 		o.lockWait = 5 * time.Second

@@ -24,7 +24,7 @@ func (l *Log) Recover(ctx context.Context, fn func(Entry) error) error {
 		return err
 	}
 	began := time.Now()
-	sc, err := newScanner(l.dev, &l.super)
+	sc, err := newScanner(l.dev, &l.super, l.opts.readBytes)
 	if err != nil {
 		return err
 	}

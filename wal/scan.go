@@ -10,6 +10,10 @@ import (
 // are in flight, so the first block that was sealed after a lost one had been acknowledged, if there is any, lies within that.
 const tailWindow = 32 << 20
 
+// cleanWindow is how far behind the end of a log that was closed blocks of a later opening are searched. Such blocks mean that the device
+// has lost superblocks. It is what the reads ahead have fetched by then anyway.
+const cleanWindow = readDepth * readBytes
+
 // scanner walks the chain of blocks from a trim position. It only reads.
 type scanner struct {
 	s       *superblock
@@ -23,8 +27,8 @@ type scanner struct {
 // errEnd says that no block chains at a position.
 var errEnd = errors.New("wal: end of chain")
 
-func newScanner(dev Device, s *superblock) (*scanner, error) {
-	r, err := newReadahead(dev, s.Capacity)
+func newScanner(dev Device, s *superblock, each int) (*scanner, error) {
+	r, err := newReadahead(dev, s.Capacity, each)
 	if err != nil {
 		return nil, err
 	}
@@ -126,13 +130,14 @@ func (sc *scanner) chains(h *header, pos Position) error {
 	return nil
 }
 
-// judgeEnd says whether end can be the end of the log. It cannot when something proves that a block at or after end was acknowledged:
-// the superblock, or a later block which was sealed when the durable position was already above end.
+// judgeEnd says whether end can be the end of the log. It cannot when something proves that a block at or after end was acknowledged: the
+// superblock, or a block behind it (see proof).
 func (sc *scanner) judgeEnd(end Position) error {
 	s := sc.s
 	corrupt := func(format string, a ...any) error {
 		return &CorruptError{Pos: end, Reason: sc.stop + "; " + fmt.Sprintf(format, a...)}
 	}
+	window := tailWindow + 2*sc.largest
 	switch {
 	case end < s.GenStart:
 		return corrupt("generation %d began at %d", s.Generation, s.GenStart)
@@ -141,24 +146,50 @@ func (sc *scanner) judgeEnd(end Position) error {
 	case s.Clean && end > s.Durable:
 		return corrupt("the log was closed at %d", s.Durable)
 	case s.Clean:
-		return nil
+		window = cleanWindow
 	}
-	left := min(tailWindow+2*sc.largest, s.ring()-int64(end-s.Trim))
-	for pos := end; left > 0; {
+	last := s.Trim + Position(s.ring())
+	stop := min(end+Position(window), last)
+	for pos := end; pos < stop; {
 		sc.r.seek(s.physical(pos))
 		w, err := sc.r.window()
 		if err != nil {
 			return err
 		}
-		for n := min(int64(len(w)), left, s.room(pos)); n > 0; n -= pageBytes {
+		for n := min(int64(len(w)), int64(stop-pos), s.room(pos)); n > 0; n -= pageBytes {
 			h, err := decodeHeader(w)
-			if err == nil && h.LogID == s.logID() && h.Offset == pos && h.Generation == s.Generation && h.Durable > end {
-				return corrupt("the block at %d was written when everything before %d was durable", pos, h.Durable)
+			if err == nil && h.LogID == s.logID() && h.Offset >= end && s.physical(h.Offset) == s.physical(pos) {
+				if why := sc.proof(&h, end); why != "" {
+					return corrupt("the block at %d %s", h.Offset, why)
+				}
+				if h.Generation == s.Generation && h.Offset == pos {
+					// Written behind the end and no proof: it was in flight together with what is missing. What was sealed after
+					// that was acknowledged may lie behind it.
+					stop = min(max(stop, pos+Position(h.Length)+tailWindow), last)
+				}
 			}
 			w = w[pageBytes:]
 			sc.r.skip(pageBytes)
-			pos, left = pos+pageBytes, left-pageBytes
+			pos += pageBytes
 		}
 	}
 	return nil
+}
+
+// proof says why a block of this log, found at its right place at or behind end, proves that end is not the end; "" when it does not.
+//
+//	durable     what was missing at end had been acknowledged when this one was sealed
+//	generation  no block of a generation is written before both superblocks know of it: they have been lost since
+//	round       no space is reused before both superblocks know the trim that freed it: they have been lost since
+func (sc *scanner) proof(h *header, end Position) string {
+	s := sc.s
+	switch {
+	case h.Generation == s.Generation && h.Durable > end:
+		return fmt.Sprintf("was written when everything before %d was durable", h.Durable)
+	case h.Generation > s.Generation:
+		return fmt.Sprintf("is of generation %d, of which the superblock of generation %d does not know", h.Generation, s.Generation)
+	case h.Offset >= s.Trim+Position(s.ring()):
+		return fmt.Sprintf("lies where the trim position %d of the superblock did not allow it", s.Trim)
+	}
+	return ""
 }

@@ -47,7 +47,7 @@ func (c *committer) writeSuper() bool {
 	s.Sequence++
 	s.Slot = uint32(s.Sequence % 2)
 	s.encode(c.super.page)
-	if err := c.back.write(superID, c.super.page, int64(s.Slot)*slotStride, nil); err != nil {
+	if err := c.submit(superID, c.super.page, int64(s.Slot)*slotStride, nil); err != nil {
 		c.super.left = 0
 		c.fail(err)
 		return false
@@ -60,6 +60,10 @@ func (c *committer) writeSuper() bool {
 func (c *committer) superWritten() {
 	l := c.l
 	l.stats.superblocks.Add(1)
+	if c.failed != nil { // a block has failed meanwhile: the other slot is not written any more
+		c.super.left = 0
+		return
+	}
 	if c.super.left--; c.super.left > 0 {
 		c.writeSuper()
 		return

@@ -288,3 +288,10 @@ func (d *Disk) Same(other *Disk) bool {
 	a, b := d.Snapshot(), other.Snapshot()
 	return a.base.same(&b.base)
 }
+
+// Writes is how many writes have begun.
+func (d *Disk) Writes() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.writes
+}
