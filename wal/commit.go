@@ -162,7 +162,7 @@ func (c *committer) workToDo() bool {
 	case c.super.left > 0:
 		return false
 	}
-	return l.trimTargetLocked() > l.super.Trim || l.mu.closing == closingClean && empty && still
+	return l.trimTargetLocked() > l.super.Trim || c.checkpointDue() || l.mu.closing == closingClean && empty && still
 }
 
 // collect takes completions from the backend.
