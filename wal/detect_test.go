@@ -132,3 +132,103 @@ func TestProofBehindALargeBlock(t *testing.T) {
 	}
 	wantCorrupt(t, "a lost block before a large one", crashed, 0)
 }
+
+// TestDeadBlockComesBack: a block that was in flight when a generation died lies where the next generation writes one of the same length; the device
+// loses that one, after a restart, when power fails. The dead block was never acknowledged and is not taken for the lost one.
+func TestDeadBlockComesBack(t *testing.T) {
+	const rec = pageBytes - blockHeader - recordHeader
+	pick := none
+	d := waltest.New(1 << 20)
+	l, s := stepLog(t, d, &pick)
+	if err := l.Recover(t.Context(), noEntries); err != nil {
+		t.Fatal(err)
+	}
+	w, first := newWaiter(), d.Writes()
+	for range 2 {
+		mustAppend(t, l, w, rec)
+		s.Step()
+	}
+	died := d.PowerFailure(len(d.History()), func(id int) waltest.Survival {
+		if id == first+1 {
+			return waltest.Whole
+		}
+		return waltest.Nothing
+	}, nil)
+	pick = one
+	if err := l.Close(false); err != nil {
+		t.Fatal(err)
+	}
+
+	died.OnWrite = func(_ int, _ []byte, off int64) waltest.Fate { return waltest.Fate{Stale: off == ringStart+pageBytes} }
+	l, s = stepLog(t, died, &pick)
+	if err := l.Recover(t.Context(), noEntries); err != nil {
+		t.Fatal(err)
+	}
+	w = newWaiter()
+	mustAppend(t, l, w, rec)
+	s.Step()
+	last, err := l.Append(w, nil, record(1, rec))
+	if err != nil {
+		t.Fatal(err)
+	}
+	last.Mem.Unref()
+	for len(w.pos) < 2 {
+		s.Step()
+	}
+	if err := l.Trim(last.Pos); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(true); err != nil {
+		t.Fatal(err)
+	}
+
+	always := func(int) waltest.Survival { return waltest.Whole }
+	killed := died.Kill(len(died.History()), always, always, nil)
+	l, _ = stepLog(t, killed, &pick)
+	n := 0
+	if err := l.Recover(t.Context(), func(e Entry) error { n++; e.Mem.Unref(); return nil }); err != nil || n != 1 {
+		t.Fatalf("after the kill: %d records, %v", n, err)
+	}
+	if err := l.Close(true); err != nil {
+		t.Fatal(err)
+	}
+	wantCorrupt(t, "a block of a dead generation in its place", killed.PowerFailure(len(killed.History()), always, nil), 0)
+}
+
+// TestDamagedFirstBlock: the first block that is needed lies shortly before the ring's end and is damaged. The block at the ring's start is not taken
+// for the first one.
+func TestDamagedFirstBlock(t *testing.T) {
+	d := waltest.New(1 << 20)
+	pick := one
+	l, s := stepLog(t, d, &pick)
+	if err := l.Recover(t.Context(), noEntries); err != nil {
+		t.Fatal(err)
+	}
+	w, n := newWaiter(), 0
+	add := func(size int) Entry {
+		t.Helper()
+		e := mustAppend(t, l, w, size)
+		for n++; len(w.pos) < n; {
+			s.Step()
+		}
+		return e
+	}
+	ring := int(l.Stats().Capacity)
+	add(ring/2 - blockHeader - recordHeader)
+	add(ring/2 - 4*pageBytes - blockHeader - recordHeader)
+	first := add(100) // three pages before the ring's end
+	if err := l.Trim(first.Pos); err != nil {
+		t.Fatal(err)
+	}
+	for l.Stats().Trim != first.Block {
+		s.Step()
+	}
+	if wrapped := add(5 * pageBytes); int(wrapped.Block) != ring {
+		t.Fatalf("the last block lies at %d, the ring ends at %d", wrapped.Block, ring)
+	}
+	if err := l.Close(false); err != nil {
+		t.Fatal(err)
+	}
+	d.Reopen().Bytes()[ringStart+int(first.Block)+blockHeader+recordHeader] ^= 1
+	wantCorrupt(t, "the first block before the ring's end", d, 0)
+}

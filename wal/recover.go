@@ -73,7 +73,7 @@ func (l *Log) begin(end Position, last header) error {
 		return fmt.Errorf("wal: generation %d is the last one, format the log anew", s.Generation)
 	}
 	s.Generation++
-	s.GenStart, s.Durable, s.Clean = end, end, false
+	s.GenStart, s.StartChain, s.Durable, s.Clean = end, last.Chain, end, false
 	l.grow(&s)
 	page, err := alloc(pageBytes)
 	if err != nil {

@@ -43,11 +43,11 @@ func (sc *scanner) walk(ctx context.Context, memory func(n int) ([]byte, error),
 		if err := ended(ctx); err != nil {
 			return pos, err
 		}
-		h, b, err := sc.block(pos, memory)
+		h, b, err := sc.block(pos, 0, memory)
 		if room := sc.s.room(pos); err == errEnd && room < sc.s.ring() {
 			// The next block did not fit before the ring's end and went to its start.
 			why := sc.stop
-			if h, b, err = sc.block(pos+Position(room), memory); err == errEnd {
+			if h, b, err = sc.block(pos, room, memory); err == errEnd {
 				sc.stop = why
 			}
 		}
@@ -57,16 +57,22 @@ func (sc *scanner) walk(ctx context.Context, memory func(n int) ([]byte, error),
 		if err != nil {
 			return pos, err
 		}
+		end := h.Offset + Position(h.Length)
+		if end == sc.s.GenStart && h.Chain != sc.s.StartChain {
+			return pos, &CorruptError{Pos: pos, Reason: fmt.Sprintf("the block before generation %d is %08x, it was %08x", sc.s.Generation, h.Chain, sc.s.StartChain)}
+		}
 		if err := visit(h, b); err != nil {
 			return pos, err
 		}
 		sc.prev, sc.largest = h, max(sc.largest, int64(h.Length))
-		pos = h.Offset + Position(h.Length)
+		pos = end
 	}
 }
 
-// block reads and judges the block at pos. errEnd: nothing there continues the chain; sc.stop says why.
-func (sc *scanner) block(pos Position, memory func(n int) ([]byte, error)) (header, []byte, error) {
+// block reads and judges the block that lies skipped bytes behind pos, where the chain has come to. errEnd: nothing there continues the chain;
+// sc.stop says why.
+func (sc *scanner) block(pos Position, skipped int64, memory func(n int) ([]byte, error)) (header, []byte, error) {
+	pos += Position(skipped)
 	end := func(format string, a ...any) (header, []byte, error) {
 		sc.stop = fmt.Sprintf(format, a...)
 		return header{}, nil, errEnd
@@ -83,7 +89,7 @@ func (sc *scanner) block(pos Position, memory func(n int) ([]byte, error)) (head
 	if err != nil {
 		return end("%v", err)
 	}
-	if err := sc.chains(&h, pos); err != nil {
+	if err := sc.chains(&h, pos, skipped); err != nil {
 		return end("%v", err)
 	}
 	b, err := memory(int(h.Length))
@@ -107,7 +113,9 @@ func (sc *scanner) block(pos Position, memory func(n int) ([]byte, error)) (head
 //	            had in flight when it died, behind the point where this opening began to write, is never taken for current
 //	prev        the chain value of the previous block, unless this is the first
 //	length      ends within the ring and within one round from trim
-func (sc *scanner) chains(h *header, pos Position) error {
+//	skipped     as many pages as the chain jumps over. The first block may have any when it lies at pos: what was before it is trimmed.
+//	            Without this rule a damaged block at the trim position, near the ring's end, would be jumped over
+func (sc *scanner) chains(h *header, pos Position, skipped int64) error {
 	s := sc.s
 	switch {
 	case h.LogID != s.logID():
@@ -122,6 +130,8 @@ func (sc *scanner) chains(h *header, pos Position) error {
 		return fmt.Errorf("block of generation %d after one of %d", h.Generation, sc.prev.Generation)
 	case sc.prev.Length > 0 && h.Prev != sc.prev.Chain:
 		return fmt.Errorf("block follows %08x, the block before it is %08x", h.Prev, sc.prev.Chain)
+	case int64(h.Skipped)*pageBytes != skipped && (skipped > 0 || sc.prev.Length > 0):
+		return fmt.Errorf("block skips %d pages, the one before it ends %d before it", h.Skipped, skipped/pageBytes)
 	case int64(h.Length) > s.room(pos):
 		return fmt.Errorf("block of %d bytes, %d are left in the ring", h.Length, s.room(pos))
 	case int64(pos-s.Trim)+int64(h.Length) > s.ring():

@@ -43,26 +43,45 @@ func (d *Disk) PowerFailure(at int, fate func(id int) Survival, rng *rand.Rand) 
 
 // PowerFailureKeeping is PowerFailure with a say about every sector: kept tells which sectors of an open write of so many are stored.
 func (d *Disk) PowerFailureKeeping(at int, kept func(id, sectors int) Kept) *Disk {
-	c := d.image(at, kept, false)
+	c := d.image(at, kept, stable)
 	return newDisk(d.size, c, c)
 }
 
 // Kill returns the disk as it is after the process was killed before event at and power stayed. What survives in reads is told by fate;
-// unless Flush follows, a power failure before it may still take any open write away, as lasting tells.
-func (d *Disk) Kill(at int, fate, lasting func(id int) Survival, rng *rand.Rand) *Disk {
-	shown := d.image(at, func(id, sectors int) Kept { return keep(fate(id), sectors, rng) }, true)
+// unless Flush follows, a power failure before it may still take any open write away, as lasts tells.
+func (d *Disk) Kill(at int, fate, lasts func(id int) Survival, rng *rand.Rand) *Disk {
+	chosen := map[int]Kept{} // the same in both pictures
+	kept := func(id, sectors int) Kept {
+		k, ok := chosen[id]
+		if !ok {
+			k = keep(fate(id), sectors, rng)
+			chosen[id] = k
+		}
+		return k
+	}
+	base, lasting := d.image(at, kept, shown), d.image(at, kept, flushable)
 	// What is stable is also shown: never more than reads show.
-	stable := d.image(at, func(id, _ int) Kept {
-		if fate(id) == Whole && lasting(id) == Whole {
+	k := newDisk(d.size, d.image(at, func(id, _ int) Kept {
+		if fate(id) == Whole && lasts(id) == Whole {
 			return AllSectors
 		}
 		return nil
-	}, false)
-	return newDisk(d.size, stable, shown)
+	}, stable), base)
+	k.lasting = lasting
+	return k
 }
 
-// image applies the history before event at. With shown it is what reads show, otherwise what power leaves.
-func (d *Disk) image(at int, kept func(id, sectors int) Kept, shown bool) canvas {
+// The pictures that a disk has of itself.
+type picture uint8
+
+const (
+	shown     picture = iota // what reads show
+	flushable                // what a flush would make stable of it: all but the stale writes
+	stable                   // what power leaves
+)
+
+// image applies the history before event at.
+func (d *Disk) image(at int, kept func(id, sectors int) Kept, of picture) canvas {
 	history := d.History()
 	d.mu.Lock()
 	ended := make([]bool, d.writes)
@@ -76,13 +95,15 @@ func (d *Disk) image(at int, kept func(id, sectors int) Kept, shown bool) canvas
 			flushed = i
 		}
 	}
-	from := &d.stable
-	if flushed >= 0 {
-		from = &d.base
+	c := d.stable.copy()
+	switch {
+	case of == shown:
+		c = d.base.copy()
+	case of == flushable || flushed >= 0:
+		c = d.lasting.copy()
 	}
-	c := from.copy()
 	for i, e := range history[:at] {
-		if e.Kind != Start || e.Stale && !shown {
+		if e.Kind != Start || e.Stale && of != shown {
 			continue
 		}
 		if ended[e.ID] || i <= flushed {

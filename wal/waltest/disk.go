@@ -22,6 +22,7 @@ type Disk struct {
 	size    int64
 	stable  canvas // what survives a power failure at event 0; never changed
 	base    canvas // what reads showed at event 0; differs from stable after a kill; never changed
+	lasting canvas // base without stale writes: what a flush makes stable of it; never changed
 	view    canvas // what reads show now
 	flat    []byte // when not nil, what reads show now instead: somebody has asked for Bytes
 	history []Event
@@ -74,7 +75,7 @@ func FromImage(image []byte) *Disk {
 }
 
 func newDisk(size int64, stable, base canvas) *Disk {
-	return &Disk{size: size, stable: stable, base: base, view: base.copy()}
+	return &Disk{size: size, stable: stable, base: base, lasting: base, view: base.copy()}
 }
 
 // Shuffle makes writes that run at the same time end in an order that depends on seed.

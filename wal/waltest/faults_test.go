@@ -78,6 +78,13 @@ func TestStale(t *testing.T) {
 	wantShows(t, "after a power failure", now(d, Whole), "oooooooonnnnnnnn")
 	k := d.Kill(at, always(Whole), always(Whole), anyRand)
 	wantShows(t, "after a kill and a power failure", now(k, Whole), "oooooooonnnnnnnn")
+	if err := k.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	wantShows(t, "after a kill, a flush and a power failure", now(k, Whole), "oooooooonnnnnnnn")
+	again := k.Kill(0, always(Whole), always(Whole), anyRand)
+	wantShows(t, "after two kills", again, "nnnnnnnnnnnnnnnn")
+	wantShows(t, "after two kills and a power failure", now(again, Whole), "oooooooonnnnnnnn")
 }
 
 // TestMisdirected: another place has the bytes; a place outside the disk loses them.
