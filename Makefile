@@ -20,6 +20,8 @@ export GO MINIO_VERSION
 PKG         ?= ./...
 TESTTIMEOUT ?= 15m
 FUZZTIME    ?= 5s
+WAL_HISTORIES ?= 100000
+WAL_SEED      ?= 0
 SOAK_ROUNDS ?= 30
 # Where bench-side and bench-full write; a new directory every time.
 BENCH_STAMP := $(shell date -u +%Y%m%d-%H%M%S)
@@ -88,6 +90,10 @@ soak: build minio java ## kill -9 under load SOAK_ROUNDS (30) times on a directo
 	$(GO) run -ldflags=$(LDFLAGS) ./bench/crash -binary bin/ringmq -kills $(SOAK_ROUNDS) $(ARGS)
 	$(GO) run -ldflags=$(LDFLAGS) ./bench/crash -binary bin/ringmq -kills $(SOAK_ROUNDS) -minio $(ARGS)
 	RINGMQ_SOAK=1 RINGMQ_BINARY=$(abspath bin/ringmq) $(GO) test $(TEST) -count=1 -timeout=1h -run=Soak -v ./bench/resilience
+
+.PHONY: soak-wal
+soak-wal: ## WAL_HISTORIES (100000) random histories of honest and as many of lying devices, from seed WAL_SEED on, and the long exhaustive tests
+	RINGMQ_SOAK=1 $(GO) test $(TEST) -count=1 -timeout=6h -v -run='Histories|EveryCrash|AtRest|CrashModel' ./wal -histories=$(WAL_HISTORIES) -history.base=$(WAL_SEED) -crash.seeds=1000
 
 .PHONY: bench-tools
 bench-tools:

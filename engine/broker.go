@@ -30,6 +30,8 @@ type Options struct {
 	// OnFailure is told once when the broker cannot go on (the WAL's device failed, the broker is fenced for good). The caller
 	// stops the process: nothing is acknowledged any more. Called on a goroutine of its own.
 	OnFailure func(error)
+
+	walDevice wal.Device // tests: what the WAL lies on, instead of the configured path
 }
 
 // Broker is the broker role of a node.
@@ -107,7 +109,7 @@ func Start(ctx context.Context, o Options) (_ *Broker, err error) {
 	if b.groups, err = b.newCoordinator(); err != nil {
 		return nil, err
 	}
-	if err := b.openStorage(ctx); err != nil {
+	if err := b.openStorage(ctx, o.walDevice); err != nil {
 		return nil, err
 	}
 	b.unfollow = b.node.Subscribe(b.onImage)
@@ -163,8 +165,8 @@ func (b *Broker) listen() error {
 	return nil
 }
 
-// openStorage opens the bucket and the WAL, and recovers what the WAL holds.
-func (b *Broker) openStorage(ctx context.Context) (err error) {
+// openStorage opens the bucket and the WAL, on the device if there is one, and recovers what the WAL holds.
+func (b *Broker) openStorage(ctx context.Context, device wal.Device) (err error) {
 	if b.bucket, err = OpenBucket(ctx, b.cfg.DataBuckets[0], b.log); err != nil {
 		return err
 	}
@@ -174,7 +176,7 @@ func (b *Broker) openStorage(ctx context.Context) (err error) {
 	s := b.cfg.S3
 	begun := time.Now()
 	b.wal, err = wal.Open(wal.Options{
-		Path: b.cfg.WAL.Path, CapacityBytes: b.cfg.WAL.CapacityBytes, QueueDepth: min(b.cfg.WAL.IODepth, 16),
+		Path: b.cfg.WAL.Path, Device: device, CapacityBytes: b.cfg.WAL.CapacityBytes, QueueDepth: min(b.cfg.WAL.IODepth, 16),
 		ClusterID: b.cfg.ClusterID, NodeID: b.cfg.NodeID, NodeEpoch: b.brokerEpoch,
 		MemoryBytes: s.WALCacheBytes, Logger: b.log, OnSpace: b.parked.wake, OnFailure: func(err error) { b.fail(err) },
 		OnDelivered: b.acks.Flush,

@@ -12,6 +12,7 @@ import (
 	"github.com/ringmq/ringmq/engine/config"
 	"github.com/ringmq/ringmq/engine/telemetry"
 	"github.com/ringmq/ringmq/kraft"
+	"github.com/ringmq/ringmq/wal"
 )
 
 // Server is one node with the roles that its configuration gives it: a metadata node, and a broker on top of it.
@@ -27,6 +28,10 @@ type Server struct {
 // Launch starts a node. cfg.ClusterID must be known (see config.OpenDirs). It returns when the node serves, or an error with
 // everything closed again.
 func Launch(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Server, error) {
+	return launch(ctx, cfg, log, nil)
+}
+
+func launch(ctx context.Context, cfg *config.Config, log *slog.Logger, device wal.Device) (*Server, error) {
 	begun := time.Now()
 	s := &Server{cfg: cfg, log: log, failed: make(chan error, 2)}
 	fail := func(err error) {
@@ -41,7 +46,7 @@ func Launch(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Server,
 	}
 	metadataUp := time.Since(begun)
 	if cfg.Broker {
-		if s.broker, err = Start(ctx, Options{Config: cfg, Node: s.node, Logger: log, OnFailure: fail}); err != nil {
+		if s.broker, err = Start(ctx, Options{Config: cfg, Node: s.node, Logger: log, OnFailure: fail, walDevice: device}); err != nil {
 			stop, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			defer cancel()
 			return nil, errors.Join(err, s.node.Stop(stop))

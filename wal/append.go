@@ -124,6 +124,7 @@ func (l *Log) sealLocked() {
 func (l *Log) queueLocked(b *block) {
 	b.length = int(roundUp(int64(b.used)))
 	page := l.page(b.off)
+	b.skipped = uint32((b.off - l.mu.next) / pageBytes)
 	if b.off != l.mu.next {
 		l.mu.starts.clear(l.page(l.mu.next), l.ring/pageBytes-l.page(l.mu.next)) // skipped
 	}

@@ -446,7 +446,7 @@ func TestReadBlockRefuses(t *testing.T) {
 func TestCloseAbandons(t *testing.T) {
 	d := &gated{Disk: waltest.New(1 << 20), gate: make(chan struct{}), entered: make(chan struct{}, 16)}
 	o := testOptions(t)
-	o.Path, o.Device, o.QueueDepth, o.BlockBytes = "", d, 2, pageBytes
+	o.Path, o.Device, o.QueueDepth, o.BlockBytes, o.GatherBytes = "", d, 2, pageBytes, 1
 	l, _ := recovered(t, o)
 	d.closed.Store(true)
 	w := newWaiter()

@@ -16,7 +16,8 @@ type block struct {
 	chunk   *chunk // one reference, dropped after the completion of the write
 	used    int    // header and records; guarded by Log.mu until sealed
 	records uint32
-	length  int // used, rounded up; set when sealed
+	length  int    // used, rounded up; set when sealed
+	skipped uint32 // pages before off that no block has; set when sealed
 
 	// writers counts the appenders that still copy, plus one until the block is sealed. The block may be handed to the device at 0.
 	writers atomic.Int32
@@ -62,7 +63,7 @@ func (b *block) finish(logID uint64, generation uint32, durable Position, prev u
 	clear(whole[b.used:])
 	h := header{
 		LogID: logID, Offset: b.off, Length: uint32(b.length), Used: uint32(b.used), Records: b.records,
-		Generation: generation, Durable: durable, Prev: prev,
+		Generation: generation, Durable: durable, Prev: prev, Skipped: b.skipped,
 		Payload: crc32.Checksum(whole[blockHeader:], castagnoli),
 	}
 	h.encode(whole)

@@ -69,6 +69,10 @@ func startCommitter(l *Log) (*committer, error) {
 		return nil, err
 	}
 	ready := make(chan error)
+	if l.opts.stepped != nil {
+		c.back = l.opts.stepped(l)
+		return c, nil
+	}
 	go c.run(ready)
 	if err := <-ready; err != nil {
 		release(c.super.page)
@@ -88,6 +92,21 @@ func (c *committer) run(ready chan<- error) {
 	defer close(c.done)
 	for !c.turn() {
 	}
+	c.close()
+}
+
+// wait returns when the commit goroutine has ended. REQUIRES: Log.mu.closing is set.
+func (c *committer) wait() {
+	if c.l.opts.stepped == nil {
+		<-c.done
+		return
+	}
+	for !c.turn() {
+	}
+	c.close()
+}
+
+func (c *committer) close() {
 	c.back.close()
 	release(c.super.page)
 }
@@ -160,7 +179,7 @@ func (c *committer) workToDo() bool {
 	case c.super.left > 0:
 		return false
 	}
-	return l.trimTargetLocked() > l.super.Trim || l.mu.closing == closingClean && empty && still
+	return l.trimTargetLocked() > l.super.Trim || c.checkpointDue() || l.mu.closing == closingClean && empty && still
 }
 
 // collect takes completions from the backend.
@@ -229,13 +248,21 @@ func (c *committer) fill() (queued bool) {
 		id := c.end
 		c.end++
 		queued = true
-		if err := c.back.write(id, b.mem[:b.length], l.super.physical(b.off), b.chunk); err != nil {
+		if err := c.submit(id, b.mem[:b.length], l.super.physical(b.off), b.chunk); err != nil {
 			c.flight[id%flights].done, c.flight[id%flights].err = true, err
 			c.fail(err)
 		}
 	}
 	l.stats.inFlight.Store(int64(c.end - c.first))
 	return queued
+}
+
+// submit hands one write to the backend.
+func (c *committer) submit(id uint64, b []byte, off int64, mem *chunk) error {
+	if c.failed != nil {
+		panic(fmt.Sprintf("BUG: wal: a write at %d after the device had failed", off))
+	}
+	return c.back.write(id, b, off, mem)
 }
 
 // deliver calls the completions of landed blocks and, after a failure, of all others.

@@ -66,7 +66,7 @@ func (a ack) Durable(pos wal.Position, err error) {
 
 func diskOptions(d *waltest.Disk, t testing.TB) wal.Options {
 	o := wal.Options{
-		Device: d, ClusterID: "c", NodeID: 1, NodeEpoch: 1, MemoryBytes: 4 << 20, QueueDepth: 4, BlockBytes: 16 << 10,
+		Device: d, ClusterID: "c", NodeID: 1, NodeEpoch: 1, MemoryBytes: 4 << 20, QueueDepth: 4, GatherBytes: 1, BlockBytes: 16 << 10,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError})),
 	}
 	if d.Sparse {

@@ -40,6 +40,19 @@
 // when it loses the last blocks before an unclean end: no later block testifies to them. What the kernel tells of the disk's write cache is logged at
 // every opening; it decides nothing, O_DSYNC is asked for anyway.
 //
+// # When the device fails
+//
+// At the first write that fails, is short, or whose device is gone, the log stops at once: Append and Trim return ErrFailed, no write is submitted any
+// more (the commit goroutine panics if it tries), OnFailure is told, and then the completions. Those of blocks before the failed one in log
+// order still get nil when their own write has succeeded, for they are durable; everything else gets ErrFailed.
+//
+// # How that is tested
+//
+// honest_test.go and lying_test.go tell random histories of a disk with every fault that waltest has, on one goroutine, and compare with a model;
+// witness_test.go reads FORMAT.md independently to say what must be detected. exhaustive_test.go takes a small history to every crash point with every
+// combination of sectors, rest_test.go damages every sector of an image at rest. crash_test.go does the same with goroutines, child_test.go
+// with killed processes. make soak-wal tells 100,000 histories of both kinds.
+//
 // # Files
 //
 //	api.go, options.go        the interface                 log.go          Open, Trim, Stats, Close

@@ -133,7 +133,7 @@ func TestFailureInTheMiddle(t *testing.T) {
 			return waltest.Fate{Err: syscall.EIO}
 		}
 		o := testOptions(t)
-		o.Path, o.Device, o.QueueDepth, o.Logger, o.BlockBytes = "", d, 4, nil, pageBytes
+		o.Path, o.Device, o.QueueDepth, o.Logger, o.BlockBytes, o.GatherBytes = "", d, 4, nil, pageBytes, 1
 		l := mustOpen(t, o)
 		if err := l.Recover(context.Background(), noEntries); err != nil {
 			t.Fatal(err)

@@ -47,7 +47,8 @@ const (
 	sbNodeID     = 104
 	sbClusterLen = 108
 	sbCluster    = 112
-	sbZero       = sbCluster + maxClusterID
+	sbStartChain = sbCluster + maxClusterID
+	sbZero       = sbStartChain + 4
 	sbCRC        = pageBytes - 4
 )
 
@@ -64,7 +65,8 @@ type superblock struct {
 	// Generation counts the openings. Blocks at GenStart and above carry exactly Generation, those below a smaller one.
 	Generation uint32
 	GenStart   Position
-	Clean      bool // nothing was in flight; Durable is the exact end
+	StartChain uint32 // chain value of the block that ends at GenStart; 0 when the log was empty then
+	Clean      bool   // nothing was in flight; Durable is the exact end
 	NodeEpoch  int64
 	NodeID     int32
 	ClusterID  string
@@ -112,7 +114,8 @@ func (s *superblock) encode(page []byte) {
 	le.PutUint64(page[sbNodeEpoch:], uint64(s.NodeEpoch))
 	le.PutUint32(page[sbNodeID:], uint32(s.NodeID))
 	le.PutUint32(page[sbClusterLen:], uint32(len(s.ClusterID)))
-	copy(page[sbCluster:sbZero], s.ClusterID)
+	copy(page[sbCluster:sbStartChain], s.ClusterID)
+	le.PutUint32(page[sbStartChain:], s.StartChain)
 	le.PutUint32(page[sbCRC:], crc32.Checksum(page[:sbCRC], castagnoli))
 }
 
@@ -146,6 +149,7 @@ func decodeSuperblock(page []byte, slot uint32, size int64) (superblock, error) 
 		Durable:    Position(le.Uint64(page[sbDurable:])),
 		Generation: le.Uint32(page[sbGeneration:]),
 		GenStart:   Position(le.Uint64(page[sbGenStart:])),
+		StartChain: le.Uint32(page[sbStartChain:]),
 		Clean:      le.Uint32(page[sbFlags:])&flagClean != 0,
 		NodeEpoch:  int64(le.Uint64(page[sbNodeEpoch:])),
 		NodeID:     int32(le.Uint32(page[sbNodeID:])),
@@ -164,7 +168,7 @@ func (s *superblock) check(page []byte, slot uint32, size int64) error {
 			return fmt.Errorf("superblock byte %d is %#x, want 0", i, page[i])
 		}
 	}
-	for i := sbCluster + len(s.ClusterID); i < sbZero; i++ {
+	for i := sbCluster + len(s.ClusterID); i < sbStartChain; i++ {
 		if page[i] != 0 {
 			return fmt.Errorf("superblock byte %d is %#x, want 0", i, page[i])
 		}
@@ -205,7 +209,7 @@ const (
 	bhDurable    = 40
 	bhPrev       = 48
 	bhPayload    = 52
-	bhZero       = 56
+	bhSkipped    = 56
 	bhCRC        = 60
 	blockHeader  = 64
 
@@ -224,6 +228,7 @@ type header struct {
 	Durable    Position // every block before it was durable when this block was sealed
 	Prev       uint32   // chain value of the block before this one
 	Payload    uint32   // CRC32C of [blockHeader, Length)
+	Skipped    uint32   // pages of the ring between the end of the block before this one and Offset: what was left before the ring's end
 	Chain      uint32   // CRC32C of the header; the next block's Prev
 }
 
@@ -247,7 +252,7 @@ func (h *header) encode(b []byte) {
 	le.PutUint64(b[bhDurable:], uint64(h.Durable))
 	le.PutUint32(b[bhPrev:], h.Prev)
 	le.PutUint32(b[bhPayload:], h.Payload)
-	le.PutUint32(b[bhZero:], 0)
+	le.PutUint32(b[bhSkipped:], h.Skipped)
 	h.Chain = crc32.Checksum(b[:bhCRC], castagnoli)
 	le.PutUint32(b[bhCRC:], h.Chain)
 }
@@ -275,14 +280,13 @@ func decodeHeader(b []byte) (header, error) {
 		Durable:    Position(le.Uint64(b[bhDurable:])),
 		Prev:       le.Uint32(b[bhPrev:]),
 		Payload:    le.Uint32(b[bhPayload:]),
+		Skipped:    le.Uint32(b[bhSkipped:]),
 		Chain:      le.Uint32(b[bhCRC:]),
 	}
 	if crc32.Checksum(b[:bhCRC], castagnoli) != h.Chain {
 		return header{}, errBlockChecksum
 	}
 	switch {
-	case le.Uint32(b[bhZero:]) != 0:
-		return header{}, fmt.Errorf("block header byte %d is not zero", bhZero)
 	case h.Offset < 0 || h.Offset%pageBytes != 0:
 		return header{}, fmt.Errorf("block offset %d, want a multiple of %d", h.Offset, pageBytes)
 	case h.Length == 0 || h.Length%pageBytes != 0 || h.Length > maxBlockLength:
@@ -291,6 +295,8 @@ func decodeHeader(b []byte) (header, error) {
 		return header{}, fmt.Errorf("block uses %d bytes of %d", h.Used, h.Length)
 	case uint64(h.Records)*recordHeader > uint64(h.Used-blockHeader):
 		return header{}, fmt.Errorf("block claims %d records in %d bytes", h.Records, h.Used)
+	case int64(h.Skipped)*pageBytes > int64(h.Offset):
+		return header{}, fmt.Errorf("block at %d skips %d pages", h.Offset, h.Skipped)
 	case h.Durable < 0 || h.Durable > h.Offset:
 		return header{}, fmt.Errorf("block at %d claims durable %d", h.Offset, h.Durable)
 	}
@@ -340,6 +346,6 @@ func roundUp(n int64) int64 { return (n + pageBytes - 1) &^ (pageBytes - 1) }
 
 // The offsets above must tile without gaps; these lines stop compiling when they drift.
 var (
-	_ = [1]struct{}{}[sbZero-176]
+	_ = [1]struct{}{}[sbZero-180]
 	_ = [1]struct{}{}[blockHeader-(bhCRC+4)]
 )

@@ -146,7 +146,7 @@ func inspect(ctx context.Context, path string, target func(*Info), visit func(h 
 	}
 	info.Newest = int(s.Slot)
 	target(&info)
-	sc, err := newScanner(d, &s)
+	sc, err := newScanner(d, &s, readBytes)
 	if err != nil {
 		return info, err
 	}
@@ -202,7 +202,7 @@ func dumpAll(ctx context.Context, out io.Writer, path string, info Info) error {
 	if err != nil {
 		return err
 	}
-	r, err := newReadahead(d, s.Capacity)
+	r, err := newReadahead(d, s.Capacity, readBytes)
 	if err != nil {
 		return err
 	}

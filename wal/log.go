@@ -184,6 +184,9 @@ func readSuperblocks(o Options, dev Device, name string) (superblock, error) {
 		if s, faults, err = loadSuperblocks(dev); err != nil {
 			return s, err
 		}
+		if faults[0] != nil && faults[1] != nil {
+			return s, fmt.Errorf("wal: %s: neither superblock can be read back after a format (slot 0: %w; slot 1: %w)", name, faults[0], faults[1])
+		}
 	}
 	for slot, fault := range faults {
 		if fault != nil {
@@ -315,7 +318,7 @@ func (l *Log) Close(clean bool) error {
 	l.mu.state = StateClosed
 	l.mu.Unlock()
 	l.kick()
-	<-l.commit.done
+	l.commit.wait()
 	l.readers.Wait()
 	l.mu.Lock()
 	prep := l.mu.prep

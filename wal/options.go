@@ -66,6 +66,9 @@ type Options struct {
 	lockWait     time.Duration // how long Open waits for another holder of the target to go
 	prepareStep  int64         // bytes of zeroes in one write, see preparation; a multiple of 4096
 	prepareAhead int64         // bytes of space that are prepared before the log is ready
+	readBytes    int           // of one read of recovery; tests choose less than 1 MiB, which costs memory to touch
+	// stepped replaces the commit goroutine in tests: the log writes through what it returns, and its owner calls committer.turn.
+	stepped func(*Log) backend
 }
 
 // Device is what a log needs of its target. Offsets, lengths and buffers are aligned to 4096 bytes.
@@ -94,6 +97,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.GatherBytes == 0 {
 		o.GatherBytes = min(DefaultGather, o.BlockBytes)
+	}
+	if o.readBytes == 0 {
+		o.readBytes = readBytes
 	}
 	if o.lockWait == 0 {
 		o.lockWait = 5 * time.Second

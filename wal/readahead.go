@@ -11,6 +11,7 @@ const (
 type readahead struct {
 	dev  Device
 	size int64 // nothing is read at or after it
+	each int   // bytes of one read
 
 	bufs  [readDepth]readBuf
 	cur   int   // the buffer that holds at
@@ -25,10 +26,11 @@ type readBuf struct {
 	busy  chan error // nil: not being filled; otherwise one result is due
 }
 
-func newReadahead(dev Device, size int64) (*readahead, error) {
-	r := &readahead{dev: dev, size: size, at: -1}
+// newReadahead reads each bytes at a time, a multiple of pageBytes.
+func newReadahead(dev Device, size int64, each int) (*readahead, error) {
+	r := &readahead{dev: dev, size: size, each: each, at: -1}
 	for i := range r.bufs {
-		mem, err := alloc(readBytes)
+		mem, err := alloc(each)
 		if err != nil {
 			r.close()
 			return nil, err
@@ -70,7 +72,7 @@ func (r *readahead) seek(off int64) {
 
 func (r *readahead) launch(i int) {
 	b := &r.bufs[i]
-	b.start, b.n, b.busy = r.ahead, int(min(readBytes, r.size-r.ahead)), nil
+	b.start, b.n, b.busy = r.ahead, int(min(int64(r.each), r.size-r.ahead)), nil
 	if b.n <= 0 {
 		b.n = 0
 		return

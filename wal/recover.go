@@ -24,7 +24,7 @@ func (l *Log) Recover(ctx context.Context, fn func(Entry) error) error {
 		return err
 	}
 	began := time.Now()
-	sc, err := newScanner(l.dev, &l.super)
+	sc, err := newScanner(l.dev, &l.super, l.opts.readBytes)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (l *Log) begin(end Position, last header) error {
 		return fmt.Errorf("wal: generation %d is the last one, format the log anew", s.Generation)
 	}
 	s.Generation++
-	s.GenStart, s.Durable, s.Clean = end, end, false
+	s.GenStart, s.StartChain, s.Durable, s.Clean = end, last.Chain, end, false
 	l.grow(&s, end)
 	page, err := alloc(pageBytes)
 	if err != nil {

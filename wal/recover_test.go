@@ -216,7 +216,7 @@ func TestLyingDisk(t *testing.T) {
 func TestStaleTail(t *testing.T) {
 	d := waltest.New(1 << 20)
 	o := testOptions(t)
-	o.Path, o.Device, o.Logger, o.QueueDepth, o.BlockBytes = "", d, nil, 8, pageBytes
+	o.Path, o.Device, o.Logger, o.QueueDepth, o.BlockBytes, o.GatherBytes = "", d, nil, 8, pageBytes, 1
 	l, _ := recovered(t, o)
 	w := newWaiter()
 	const n = 8
@@ -370,6 +370,7 @@ func TestChains(t *testing.T) {
 		"block follows":               {prev, func(h *header) { h.Prev++ }},
 		"generation 4, want 5":        {prev, func(h *header) { h.Generation-- }},
 		"generation 6, want 5":        {prev, func(h *header) { h.Generation++ }},
+		"block skips 2 pages":         {prev, func(h *header) { h.Skipped = 2 }},
 		"are left in the ring":        {prev, func(h *header) { h.Length = 800 << 10 }},
 		"runs into":                   {prev, func(h *header) { h.Offset, h.Length = (64+892)<<10, 8<<10 }},
 		"generation 5, want less":     {older, func(h *header) { h.Offset, h.Prev = 96<<10, 78 }},
@@ -381,7 +382,7 @@ func TestChains(t *testing.T) {
 		if want == "block of offset" {
 			pos = good.Offset
 		}
-		err := (&scanner{s: &s, prev: c.prev}).chains(&h, pos)
+		err := (&scanner{s: &s, prev: c.prev}).chains(&h, pos, 0)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("want %q, got %v", want, err)
 		}

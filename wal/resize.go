@@ -85,7 +85,7 @@ func judge(ctx context.Context, d *fileDevice) (s superblock, end Position, reco
 		}
 		return s, 0, 0, err
 	}
-	sc, err := newScanner(d, &s)
+	sc, err := newScanner(d, &s, readBytes)
 	if err != nil {
 		return s, 0, 0, err
 	}

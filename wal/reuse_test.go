@@ -14,7 +14,7 @@ import (
 func TestReuseWaitsForTrim(t *testing.T) {
 	d := waltest.New(1 << 20).Shuffle(7)
 	o := testOptions(t)
-	o.Path, o.Device, o.QueueDepth = "", d, 4
+	o.Path, o.Device, o.QueueDepth, o.GatherBytes = "", d, 4, 1
 	space := make(chan struct{}, 1)
 	o.OnSpace = func() {
 		select {

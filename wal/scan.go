@@ -10,6 +10,10 @@ import (
 // are in flight, so the first block that was sealed after a lost one had been acknowledged, if there is any, lies within that.
 const tailWindow = 32 << 20
 
+// cleanWindow is how far behind the end of a log that was closed blocks of a later opening are searched. Such blocks mean that the device
+// has lost superblocks. It is what the reads ahead have fetched by then anyway.
+const cleanWindow = readDepth * readBytes
+
 // scanner walks the chain of blocks from a trim position. It only reads.
 type scanner struct {
 	s       *superblock
@@ -23,8 +27,8 @@ type scanner struct {
 // errEnd says that no block chains at a position.
 var errEnd = errors.New("wal: end of chain")
 
-func newScanner(dev Device, s *superblock) (*scanner, error) {
-	r, err := newReadahead(dev, s.Capacity)
+func newScanner(dev Device, s *superblock, each int) (*scanner, error) {
+	r, err := newReadahead(dev, s.Capacity, each)
 	if err != nil {
 		return nil, err
 	}
@@ -39,11 +43,11 @@ func (sc *scanner) walk(ctx context.Context, memory func(n int) ([]byte, error),
 		if err := ended(ctx); err != nil {
 			return pos, err
 		}
-		h, b, err := sc.block(pos, memory)
+		h, b, err := sc.block(pos, 0, memory)
 		if room := sc.s.room(pos); err == errEnd && room < sc.s.ring() {
 			// The next block did not fit before the ring's end and went to its start.
 			why := sc.stop
-			if h, b, err = sc.block(pos+Position(room), memory); err == errEnd {
+			if h, b, err = sc.block(pos, room, memory); err == errEnd {
 				sc.stop = why
 			}
 		}
@@ -53,16 +57,22 @@ func (sc *scanner) walk(ctx context.Context, memory func(n int) ([]byte, error),
 		if err != nil {
 			return pos, err
 		}
+		end := h.Offset + Position(h.Length)
+		if end == sc.s.GenStart && h.Chain != sc.s.StartChain {
+			return pos, &CorruptError{Pos: pos, Reason: fmt.Sprintf("the block before generation %d is %08x, it was %08x", sc.s.Generation, h.Chain, sc.s.StartChain)}
+		}
 		if err := visit(h, b); err != nil {
 			return pos, err
 		}
 		sc.prev, sc.largest = h, max(sc.largest, int64(h.Length))
-		pos = h.Offset + Position(h.Length)
+		pos = end
 	}
 }
 
-// block reads and judges the block at pos. errEnd: nothing there continues the chain; sc.stop says why.
-func (sc *scanner) block(pos Position, memory func(n int) ([]byte, error)) (header, []byte, error) {
+// block reads and judges the block that lies skipped bytes behind pos, where the chain has come to. errEnd: nothing there continues the chain;
+// sc.stop says why.
+func (sc *scanner) block(pos Position, skipped int64, memory func(n int) ([]byte, error)) (header, []byte, error) {
+	pos += Position(skipped)
 	end := func(format string, a ...any) (header, []byte, error) {
 		sc.stop = fmt.Sprintf(format, a...)
 		return header{}, nil, errEnd
@@ -79,7 +89,7 @@ func (sc *scanner) block(pos Position, memory func(n int) ([]byte, error)) (head
 	if err != nil {
 		return end("%v", err)
 	}
-	if err := sc.chains(&h, pos); err != nil {
+	if err := sc.chains(&h, pos, skipped); err != nil {
 		return end("%v", err)
 	}
 	b, err := memory(int(h.Length))
@@ -103,7 +113,9 @@ func (sc *scanner) block(pos Position, memory func(n int) ([]byte, error)) (head
 //	            had in flight when it died, behind the point where this opening began to write, is never taken for current
 //	prev        the chain value of the previous block, unless this is the first
 //	length      ends within the ring and within one round from trim
-func (sc *scanner) chains(h *header, pos Position) error {
+//	skipped     as many pages as the chain jumps over. The first block may have any when it lies at pos: what was before it is trimmed.
+//	            Without this rule a damaged block at the trim position, near the ring's end, would be jumped over
+func (sc *scanner) chains(h *header, pos Position, skipped int64) error {
 	s := sc.s
 	switch {
 	case h.LogID != s.logID():
@@ -118,6 +130,8 @@ func (sc *scanner) chains(h *header, pos Position) error {
 		return fmt.Errorf("block of generation %d after one of %d", h.Generation, sc.prev.Generation)
 	case sc.prev.Length > 0 && h.Prev != sc.prev.Chain:
 		return fmt.Errorf("block follows %08x, the block before it is %08x", h.Prev, sc.prev.Chain)
+	case int64(h.Skipped)*pageBytes != skipped && (skipped > 0 || sc.prev.Length > 0):
+		return fmt.Errorf("block skips %d pages, the one before it ends %d before it", h.Skipped, skipped/pageBytes)
 	case int64(h.Length) > s.room(pos):
 		return fmt.Errorf("block of %d bytes, %d are left in the ring", h.Length, s.room(pos))
 	case int64(pos-s.Trim)+int64(h.Length) > s.ring():
@@ -126,13 +140,14 @@ func (sc *scanner) chains(h *header, pos Position) error {
 	return nil
 }
 
-// judgeEnd says whether end can be the end of the log. It cannot when something proves that a block at or after end was acknowledged:
-// the superblock, or a later block which was sealed when the durable position was already above end.
+// judgeEnd says whether end can be the end of the log. It cannot when something proves that a block at or after end was acknowledged: the
+// superblock, or a block behind it (see proof).
 func (sc *scanner) judgeEnd(end Position) error {
 	s := sc.s
 	corrupt := func(format string, a ...any) error {
 		return &CorruptError{Pos: end, Reason: sc.stop + "; " + fmt.Sprintf(format, a...)}
 	}
+	window := tailWindow + 2*sc.largest
 	switch {
 	case end < s.GenStart:
 		return corrupt("generation %d began at %d", s.Generation, s.GenStart)
@@ -141,24 +156,50 @@ func (sc *scanner) judgeEnd(end Position) error {
 	case s.Clean && end > s.Durable:
 		return corrupt("the log was closed at %d", s.Durable)
 	case s.Clean:
-		return nil
+		window = cleanWindow
 	}
-	left := min(tailWindow+2*sc.largest, s.ring()-int64(end-s.Trim))
-	for pos := end; left > 0; {
+	last := s.Trim + Position(s.ring())
+	stop := min(end+Position(window), last)
+	for pos := end; pos < stop; {
 		sc.r.seek(s.physical(pos))
 		w, err := sc.r.window()
 		if err != nil {
 			return err
 		}
-		for n := min(int64(len(w)), left, s.room(pos)); n > 0; n -= pageBytes {
+		for n := min(int64(len(w)), int64(stop-pos), s.room(pos)); n > 0; n -= pageBytes {
 			h, err := decodeHeader(w)
-			if err == nil && h.LogID == s.logID() && h.Offset == pos && h.Generation == s.Generation && h.Durable > end {
-				return corrupt("the block at %d was written when everything before %d was durable", pos, h.Durable)
+			if err == nil && h.LogID == s.logID() && h.Offset >= end && s.physical(h.Offset) == s.physical(pos) {
+				if why := sc.proof(&h, end); why != "" {
+					return corrupt("the block at %d %s", h.Offset, why)
+				}
+				if h.Generation == s.Generation && h.Offset == pos {
+					// Written behind the end and no proof: it was in flight together with what is missing. What was sealed after
+					// that was acknowledged may lie behind it.
+					stop = min(max(stop, pos+Position(h.Length)+tailWindow), last)
+				}
 			}
 			w = w[pageBytes:]
 			sc.r.skip(pageBytes)
-			pos, left = pos+pageBytes, left-pageBytes
+			pos += pageBytes
 		}
 	}
 	return nil
+}
+
+// proof says why a block of this log, found at its right place at or behind end, proves that end is not the end; "" when it does not.
+//
+//	durable     what was missing at end had been acknowledged when this one was sealed
+//	generation  no block of a generation is written before both superblocks know of it: they have been lost since
+//	round       no space is reused before both superblocks know the trim that freed it: they have been lost since
+func (sc *scanner) proof(h *header, end Position) string {
+	s := sc.s
+	switch {
+	case h.Generation == s.Generation && h.Durable > end:
+		return fmt.Sprintf("was written when everything before %d was durable", h.Durable)
+	case h.Generation > s.Generation:
+		return fmt.Sprintf("is of generation %d, of which the superblock of generation %d does not know", h.Generation, s.Generation)
+	case h.Offset >= s.Trim+Position(s.ring()):
+		return fmt.Sprintf("lies where the trim position %d of the superblock did not allow it", s.Trim)
+	}
+	return ""
 }

@@ -1,5 +1,9 @@
 package wal
 
+// checkpointBytes is how far the durable position may run ahead of the one in the superblocks. Two small writes per 32 MiB do not show in the
+// latency; 32 MiB is what recovery searches behind the end anyway.
+const checkpointBytes = tailWindow
+
 // trimTargetLocked is the block start that the wanted trim allows now: nothing before it is needed, everything before it is durable.
 func (l *Log) trimTargetLocked() Position {
 	durable := Position(l.durable.Load())
@@ -33,12 +37,19 @@ func (c *committer) housekeep() (queued bool) {
 		return false
 	}
 	clean := closing == closingClean && empty && c.first == c.end
-	if target == l.super.Trim && !(clean && !l.super.Clean) {
+	if target == l.super.Trim && !(clean && !l.super.Clean) && !c.checkpointDue() {
 		return false
 	}
 	l.super.Trim, l.super.Durable, l.super.Clean = target, Position(l.durable.Load()), clean
 	c.super.left = 2
 	return c.writeSuper()
+}
+
+// checkpointDue says whether the durable position has run so far ahead of the superblocks that they have to be told: damage of any extent below
+// it is then known to be damage, and the search for proof behind the end of the log need not go further (scanner.judgeEnd).
+func (c *committer) checkpointDue() bool {
+	l := c.l
+	return l.durable.Load()-int64(l.super.Durable) >= checkpointBytes
 }
 
 // writeSuper queues the write of one slot; superWritten goes on from there.
@@ -47,7 +58,7 @@ func (c *committer) writeSuper() bool {
 	s.Sequence++
 	s.Slot = uint32(s.Sequence % 2)
 	s.encode(c.super.page)
-	if err := c.back.write(superID, c.super.page, int64(s.Slot)*slotStride, nil); err != nil {
+	if err := c.submit(superID, c.super.page, int64(s.Slot)*slotStride, nil); err != nil {
 		c.super.left = 0
 		c.fail(err)
 		return false
@@ -60,6 +71,10 @@ func (c *committer) writeSuper() bool {
 func (c *committer) superWritten() {
 	l := c.l
 	l.stats.superblocks.Add(1)
+	if c.failed != nil { // a block has failed meanwhile: the other slot is not written any more
+		c.super.left = 0
+		return
+	}
 	if c.super.left--; c.super.left > 0 {
 		c.writeSuper()
 		return

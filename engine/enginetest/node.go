@@ -22,6 +22,8 @@ type Options struct {
 	Dir string
 	// Overrides are further key=value settings; they win.
 	Overrides []string
+	// Launch replaces engine.Launch.
+	Launch func(context.Context, *config.Config, *slog.Logger) (*engine.Server, error)
 	// Logger defaults to the test's log, warnings and errors only.
 	Logger *slog.Logger
 }
@@ -42,6 +44,9 @@ func Start(t testing.TB, o Options) *Node {
 	t.Helper()
 	if o.Dir == "" {
 		o.Dir = t.TempDir()
+	}
+	if o.Launch == nil {
+		o.Launch = engine.Launch
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -77,7 +82,7 @@ func Start(t testing.TB, o Options) *Node {
 	cfg = &identified
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	server, err := engine.Launch(ctx, cfg, o.Logger)
+	server, err := o.Launch(ctx, cfg, o.Logger)
 	if err != nil {
 		t.Fatalf("start: %v", err)
 	}
@@ -95,6 +100,22 @@ func (n *Node) Stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if err := errors.Join(n.Close(ctx), n.storage.Close()); err != nil {
+		n.t.Errorf("stop: %v", err)
+	}
+}
+
+// Abandon ends a node that has failed, as the end of its process would: nothing is waited for, nothing uploaded.
+func (n *Node) Abandon() {
+	if n.done {
+		return
+	}
+	n.done = true
+	broker, now := context.WithCancel(context.Background())
+	now()
+	_ = n.Broker().Close(broker)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := errors.Join(n.Node().Stop(ctx), n.storage.Close()); err != nil {
 		n.t.Errorf("stop: %v", err)
 	}
 }

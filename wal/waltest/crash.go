@@ -38,27 +38,54 @@ func (d *Disk) OpenAt(at int) []int {
 
 // PowerFailure returns the disk as it is after power failed before event at. fate tells what survives of each open write.
 func (d *Disk) PowerFailure(at int, fate func(id int) Survival, rng *rand.Rand) *Disk {
-	return FromImage(d.image(at, fate, rng))
+	return d.PowerFailureKeeping(at, func(id, sectors int) Kept { return keep(fate(id), sectors, rng) })
+}
+
+// PowerFailureKeeping is PowerFailure with a say about every sector: kept tells which sectors of an open write of so many are stored.
+func (d *Disk) PowerFailureKeeping(at int, kept func(id, sectors int) Kept) *Disk {
+	c := d.image(at, kept, stable)
+	return newDisk(d.size, c, c)
 }
 
 // Kill returns the disk as it is after the process was killed before event at and power stayed. What survives in reads is told by fate;
-// unless Flush follows, a power failure before it may still take any open write away, as lasting tells.
-func (d *Disk) Kill(at int, fate, lasting func(id int) Survival, rng *rand.Rand) *Disk {
-	shown := d.image(at, fate, rng)
-	// What is stable is also shown: never more than reads show.
-	stable := d.image(at, func(id int) Survival {
-		if fate(id) == Whole && lasting(id) == Whole {
-			return Whole
+// unless Flush follows, a power failure before it may still take any open write away, as lasts tells.
+func (d *Disk) Kill(at int, fate, lasts func(id int) Survival, rng *rand.Rand) *Disk {
+	chosen := map[int]Kept{} // the same in both pictures
+	kept := func(id, sectors int) Kept {
+		k, ok := chosen[id]
+		if !ok {
+			k = keep(fate(id), sectors, rng)
+			chosen[id] = k
 		}
-		return Nothing
-	}, rng)
-	return &Disk{stable: stable, base: shown, view: append([]byte(nil), shown...)}
+		return k
+	}
+	base, lasting := d.image(at, kept, shown), d.image(at, kept, flushable)
+	// What is stable is also shown: never more than reads show.
+	k := newDisk(d.size, d.image(at, func(id, _ int) Kept {
+		if fate(id) == Whole && lasts(id) == Whole {
+			return AllSectors
+		}
+		return nil
+	}, stable), base)
+	k.lasting = lasting
+	return k
 }
 
+// The pictures that a disk has of itself.
+type picture uint8
+
+const (
+	shown     picture = iota // what reads show
+	flushable                // what a flush would make stable of it: all but the stale writes
+	stable                   // what power leaves
+)
+
 // image applies the history before event at.
-func (d *Disk) image(at int, fate func(id int) Survival, rng *rand.Rand) []byte {
+func (d *Disk) image(at int, kept func(id, sectors int) Kept, of picture) canvas {
 	history := d.History()
-	ended := map[int]bool{}
+	d.mu.Lock()
+	ended := make([]bool, d.writes)
+	d.mu.Unlock()
 	flushed := -1
 	for i, e := range history[:at] {
 		switch e.Kind {
@@ -68,41 +95,71 @@ func (d *Disk) image(at int, fate func(id int) Survival, rng *rand.Rand) []byte 
 			flushed = i
 		}
 	}
-	image := append([]byte(nil), d.stable...)
-	if flushed >= 0 {
-		copy(image, d.base)
+	c := d.stable.copy()
+	switch {
+	case of == shown:
+		c = d.base.copy()
+	case of == flushable || flushed >= 0:
+		c = d.lasting.copy()
 	}
 	for i, e := range history[:at] {
-		if e.Kind != Start {
+		if e.Kind != Start || e.Stale && of != shown {
 			continue
 		}
-		how := Whole
-		if !ended[e.ID] && i > flushed {
-			how = fate(e.ID)
+		if ended[e.ID] || i <= flushed {
+			c.put(e.Off, e.Data)
+			continue
 		}
-		tear(image[e.Off:], e.Data, how, rng)
-	}
-	return image
-}
-
-// tear stores a part of data.
-func tear(dst, data []byte, how Survival, rng *rand.Rand) {
-	sectors := len(data) / Sector
-	switch how {
-	case Whole:
-		copy(dst, data)
-	case Head:
-		copy(dst, data[:rng.IntN(sectors+1)*Sector])
-	case Tail:
-		from := rng.IntN(sectors+1) * Sector
-		copy(dst[from:], data[from:])
-	case Sectors:
-		for i := range sectors {
-			if rng.IntN(2) == 0 {
-				copy(dst[i*Sector:], data[i*Sector:(i+1)*Sector])
+		k := kept(e.ID, len(e.Data)/Sector)
+		if k == nil {
+			continue
+		}
+		for s := 0; s < len(e.Data)/Sector; { // in runs: whole pages are shared
+			from := s
+			for s < len(e.Data)/Sector && k(s) {
+				s++
+			}
+			c.put(e.Off+int64(from)*Sector, e.Data[from*Sector:s*Sector])
+			for s < len(e.Data)/Sector && !k(s) {
+				s++
 			}
 		}
 	}
+	return c
+}
+
+// Kept says of each sector of a write whether it is stored; nil: none is.
+type Kept func(sector int) bool
+
+// AllSectors are kept.
+func AllSectors(int) bool { return true }
+
+// HeadOf keeps the first n sectors.
+func HeadOf(n int) Kept { return func(sector int) bool { return sector < n } }
+
+// TailFrom keeps all sectors from n on.
+func TailFrom(n int) Kept { return func(sector int) bool { return sector >= n } }
+
+// SectorSet keeps the sectors whose bits are set, of a write of at most 64.
+func SectorSet(bits uint64) Kept { return func(sector int) bool { return bits>>sector&1 == 1 } }
+
+// keep picks the sectors that a survival stands for.
+func keep(how Survival, sectors int, rng *rand.Rand) Kept {
+	switch how {
+	case Whole:
+		return AllSectors
+	case Head:
+		return HeadOf(rng.IntN(sectors + 1))
+	case Tail:
+		return TailFrom(rng.IntN(sectors + 1))
+	case Sectors:
+		set := make([]uint64, (sectors+63)/64)
+		for i := range set {
+			set[i] = rng.Uint64()
+		}
+		return func(sector int) bool { return set[sector/64]>>(sector%64)&1 == 1 }
+	}
+	return nil
 }
 
 // RandomFate picks a survival for each write, the same for the same write.

@@ -11,5 +11,18 @@
 // failures differ: after a kill, reads show what the device's cache holds, which a later power failure may still take away unless
 // Flush came first.
 //
-// Faults are injected by Disk.OnWrite: errors, short writes, lost, misdirected and flipped writes.
+// Faults are injected by Disk.OnWrite, per write:
+//
+//	lost         success is returned, nothing is stored
+//	stale        success is returned and reads show it, until power fails: then the older content is back
+//	misdirected  it is stored elsewhere
+//	flipped      one bit of it is stored inverted
+//	short        part of it is stored, and that many bytes are reported
+//	failing      the error (EIO, ENOSPC, any) is returned; none, part or all of it is stored
+//	vanishing    from this write on every call fails, reads and writes under way too, until Reopen
+//
+// Disk.OnRead fails reads. Torn and reordered writes need no injection: they are what a crash leaves of writes under way, chosen at random
+// (PowerFailure) or sector by sector (PowerFailureKeeping). A caller that wants to say itself which write ends when uses Begin and End.
+//
+// Pictures share their pages: a crash costs a slice of pointers, not a copy of the disk.
 package waltest
