@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 			err = appendForEver(childOptions(path), os.Getenv(childEnv+"_START"))
 		case "prepare":
 			o := childOptions(path)
-			o.CapacityBytes, o.prepareStep, o.prepareAhead = 16<<20, 16<<10, 64<<10
+			o.CapacityBytes, o.prepareStep, o.prepareFirst = 16<<20, 16<<10, 64<<10
 			err = appendForEver(o, os.Getenv(childEnv+"_START"))
 		case "seccomp":
 			err = withoutURing(path)

@@ -59,7 +59,7 @@ type Options struct {
 	// Tests change these.
 	lockWait     time.Duration // how long Open waits for another holder of the target to go
 	prepareStep  int64         // bytes of zeroes in one write, see preparation; a multiple of 4096
-	prepareAhead int64         // bytes of space that are prepared before the log is ready
+	prepareFirst int64         // bytes of space that are prepared before the log is ready
 }
 
 // Device is what a log needs of its target. Offsets, lengths and buffers are aligned to 4096 bytes.
@@ -92,8 +92,8 @@ func (o Options) withDefaults() Options {
 	if o.prepareStep == 0 {
 		o.prepareStep = prepareStep
 	}
-	if o.prepareAhead == 0 {
-		o.prepareAhead = prepareAhead
+	if o.prepareFirst == 0 {
+		o.prepareFirst = prepareFirst
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

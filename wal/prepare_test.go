@@ -89,7 +89,7 @@ func holeBytes(t *testing.T, path string) (n int64) {
 func TestPrepareFile(t *testing.T) {
 	modes(t, func(t *testing.T, o Options) {
 		o.CapacityBytes = 32 << 20
-		o.prepareStep, o.prepareAhead = 64<<10, 1<<20
+		o.prepareStep, o.prepareFirst = 64<<10, 1<<20
 		if err := createFile(o, false); err != nil {
 			t.Fatal(err)
 		}
@@ -184,7 +184,7 @@ func TestFrontier(t *testing.T) {
 	d.Sparse = true
 	o := testOptions(t)
 	o.Path, o.Device, o.Logger = "", d, nil
-	o.prepareStep, o.prepareAhead = 16<<10, 1
+	o.prepareStep, o.prepareFirst = 16<<10, 1
 	space := notifier(&o)
 	if err := formatDevice(d, "disk", o.withDefaults(), false); err != nil {
 		t.Fatal(err)
