@@ -58,7 +58,7 @@ func (p Program) walCommand() *cobra.Command {
 	}
 	source.register(format)
 	format.Flags().BoolVar(&force, "force", false, "overwrite whatever the target carries")
-	return group("wal", "Look into a write-ahead log, and measure its device", inspect, dump, format, p.walResize(), p.walBench())
+	return group("wal", "Look into a write-ahead log, format and resize it, and measure its device", inspect, dump, format, p.walResize(), p.walBench())
 }
 
 // describeWAL prints what a target holds.
