@@ -36,7 +36,8 @@ type Entry struct {
 
 // Errors of a log. Callers act differently on each.
 var (
-	// ErrFull: no room on the device until Trim. Nothing was appended; OnSpace is called when it is worth trying again.
+	// ErrFull: no room on the device until Trim, or in a new file until more of it is prepared. Nothing was appended; OnSpace is called when it is
+	// worth trying again.
 	ErrFull = errors.New("wal: device is full")
 	// ErrNoMemory: the memory budget is spent on entries that are still referenced. Nothing was appended; wait for OnSpace.
 	ErrNoMemory = errors.New("wal: memory budget is spent")

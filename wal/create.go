@@ -238,6 +238,14 @@ func reserve(d *fileDevice, n int64, whole bool) error {
 		whole = true
 	case err != nil:
 		return fmt.Errorf("fallocate: %w", err)
+	case !whole:
+		// A file system that cannot tell what was not written would leave it so for good.
+		d.size = n
+		holes, err := d.Holes()
+		if err != nil {
+			return err
+		}
+		whole = len(holes) == 0
 	}
 	if whole {
 		return zeroFill(d, 0, n)

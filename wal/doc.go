@@ -17,8 +17,8 @@
 // # Threads
 //
 // Append, Trim, ReadBlock, Next and Stats are safe from any goroutine; Append, Trim, Next and Stats never block on the device. Open,
-// Recover and Close belong to the owner. Completions, OnSpace and OnFailure run on the commit goroutine. That goroutine is locked to an OS
-// thread which owns the ring and sleeps in io_uring_enter; an appender wakes it through an eventfd, and pays for that system call
+// Recover and Close belong to the owner. Completions and OnFailure run on the commit goroutine; OnSpace runs there, and on the goroutine that prepares
+// a new file until it is written or the log closes. The commit goroutine is locked to an OS thread which owns the ring and sleeps in io_uring_enter; an appender wakes it through an eventfd, and pays for that system call
 // only when it sleeps. An event loop that waits in epoll is woken from a completion just as directly: no Go scheduling lies between (see
 // BenchmarkEventLoop). A thread that returns from a system call needs a P: give the process GOMAXPROCS = cores + 1, so that a busy
 // scheduler does not make the ring wait.

@@ -3,7 +3,7 @@ package wal
 import "github.com/ringmq/ringmq/wal/waltest"
 
 // SetPreparation changes how many bytes one step of the preparation fills, and how many are filled before the log is ready.
-func SetPreparation(o *Options, step, ahead int64) { o.prepareStep, o.prepareAhead = step, ahead }
+func SetPreparation(o *Options, step, ahead int64) { o.prepareStep, o.prepareFirst = step, ahead }
 
 // Stepper drives a log without its commit goroutine: everything happens on the caller's, in an order that depends on nothing but what it
 // does. Histories run fast that way, and a seed replays them exactly.

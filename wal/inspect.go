@@ -14,9 +14,10 @@ import (
 
 // Info is what a target holds, as far as reading alone can tell.
 type Info struct {
-	Path     string
-	Bytes    int64    // size of the target
-	Hardware Hardware // the disk under it
+	Path      string
+	Bytes     int64    // size of the target
+	Hardware  Hardware // the disk under it
+	Unwritten int64    // bytes of a file that were never written: they are filled while the log is used
 	// Found says what a target without a valid superblock holds, "" when it is blank; see Slots for a log.
 	Found string
 	Slots [2]SlotInfo
@@ -128,6 +129,13 @@ func inspect(ctx context.Context, path string, target func(*Info), visit func(h 
 		info.Slots[0].Fault, info.Slots[1].Fault = errNoMagic, errNoMagic
 		target(&info)
 		return info, nil
+	}
+	holes, err := d.Holes()
+	if err != nil {
+		return info, err
+	}
+	for _, h := range holes {
+		info.Unwritten += h[1] - h[0]
 	}
 	s, faults, err := loadSuperblocks(d)
 	if err != nil {

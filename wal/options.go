@@ -65,7 +65,7 @@ type Options struct {
 	// Tests change these.
 	lockWait     time.Duration // how long Open waits for another holder of the target to go
 	prepareStep  int64         // bytes of zeroes in one write, see preparation; a multiple of 4096
-	prepareAhead int64         // bytes of space that are prepared before the log is ready
+	prepareFirst int64         // bytes of space that are prepared before the log is ready
 	readBytes    int           // of one read of recovery; tests choose less than 1 MiB, which costs memory to touch
 	// stepped replaces the commit goroutine in tests: the log writes through what it returns, and its owner calls committer.turn.
 	stepped func(*Log) backend
@@ -107,8 +107,8 @@ func (o Options) withDefaults() Options {
 	if o.prepareStep == 0 {
 		o.prepareStep = prepareStep
 	}
-	if o.prepareAhead == 0 {
-		o.prepareAhead = prepareAhead
+	if o.prepareFirst == 0 {
+		o.prepareFirst = prepareFirst
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

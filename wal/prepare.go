@@ -36,12 +36,12 @@ type hole struct{ start, end Position }
 // allPrepared is the frontier when nothing is left to fill.
 const allPrepared = Position(math.MaxInt64)
 
-// Defaults of Options.prepareStep and Options.prepareAhead, and how long the pause after a step is. Measured on a virtual disk of 2.4 GB/s with one
+// Defaults of Options.prepareStep and Options.prepareFirst, and how long the pause after a step is. Measured on a virtual disk of 2.4 GB/s with one
 // producer at a time: steps of up to 16 MiB with pauses of 20 to 50 times their length leave p99 about where it is on a prepared file, larger steps
 // and shorter pauses do not.
 const (
 	prepareStep  = 4 << 20
-	prepareAhead = 64 << 20
+	prepareFirst = 16 << 20
 	preparePause = 50 // times the time of the step
 )
 
@@ -96,7 +96,7 @@ func newPreparation(l *Log, s superblock, end Position) (*preparation, error) {
 // begin fills the space that the log needs first.
 func (p *preparation) begin(end Position) error {
 	first := p.frontier()
-	for n := 0; p.frontier() < end+Position(p.l.opts.prepareAhead); n++ {
+	for n := 0; p.frontier() < end+Position(p.l.opts.prepareFirst); n++ {
 		if err := p.step(); err != nil {
 			return err
 		}
@@ -158,49 +158,63 @@ func (p *preparation) run() {
 	defer close(p.done)
 	l := p.l
 	began, bytes := time.Now(), p.left()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	appends := l.stats.appends.Load()
 	for len(p.holes) > 0 {
-		select {
-		case <-p.stop:
-			return
-		case <-timer.C:
-		}
-		stepBegan := time.Now()
+		stepBegan, appends := time.Now(), l.stats.appends.Load()
 		if err := p.step(); err != nil {
 			l.log.Warn("wal: the rest of the file is not prepared, durable writes there are slower", "path", l.opts.Path, "bytes", p.left(), "error", err)
 			p.holes = nil
 		}
-		ahead, usable := p.advance()
-		if !usable {
+		if !p.advance() || !p.rest(preparePause*time.Since(stepBegan), appends) {
 			return
 		}
-		pause := time.Duration(0)
-		if n := l.stats.appends.Load(); n != appends && ahead > l.opts.prepareAhead/2 {
-			appends = n
-			pause = preparePause * time.Since(stepBegan)
-		}
-		timer.Reset(pause)
 	}
 	l.log.Info("wal: the file is prepared", "path", l.opts.Path, "bytes", bytes, "took", time.Since(began).Round(time.Millisecond))
 }
 
-// advance lets the log go up to the frontier. It returns how far that is from the log's end, and false when the log is not in use any more.
-func (p *preparation) advance() (ahead int64, usable bool) {
+// advance lets the log go up to the frontier. It returns false when the log is not in use any more.
+func (p *preparation) advance() bool {
 	l := p.l
 	l.stats.unprepared.Store(p.left())
 	l.mu.Lock()
 	l.mu.prepared = p.frontier()
 	l.setLimitLocked()
-	refused := l.mu.refused
+	refused, ready := l.mu.refused, l.mu.state == StateReady
 	l.mu.refused = false
-	ahead, usable = int64(l.mu.prepared-l.mu.next), l.mu.state == StateReady
 	l.mu.Unlock()
 	if refused {
 		l.commit.space()
 	}
-	return ahead, usable
+	return ready
+}
+
+// rest waits as long as pause, in slices: it ends when the log comes close to the frontier, and when nothing was appended during a slice, or since
+// the count of appends that it is given. It returns false when the log closes.
+func (p *preparation) rest(pause time.Duration, appends uint64) bool {
+	l := p.l
+	const slice = 10 * time.Millisecond
+	for end := time.Now().Add(pause); ; {
+		select {
+		case <-p.stop:
+			return false
+		default:
+		}
+		l.mu.Lock()
+		ahead := int64(p.frontier() - l.mu.next)
+		l.mu.Unlock()
+		now := l.stats.appends.Load()
+		left := time.Until(end)
+		if now == appends || ahead <= 2*l.opts.prepareFirst || left <= 0 || len(p.holes) == 0 {
+			return true
+		}
+		appends = now
+		timer := time.NewTimer(min(left, slice))
+		select {
+		case <-p.stop:
+			timer.Stop()
+			return false
+		case <-timer.C:
+		}
+	}
 }
 
 // close ends the preparation, whatever is left. A nil p has nothing to end.

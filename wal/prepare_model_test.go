@@ -27,8 +27,11 @@ func sparse(t *testing.T, d *waltest.Disk) *waltest.Disk {
 // around the ring again, and recovered once more.
 func TestPrepareCrash(t *testing.T) {
 	t.Parallel()
-	crashes := 0
-	for seed := range uint64(6) {
+	crashes, seeds := 0, uint64(6)
+	if testing.Short() {
+		seeds = 2
+	}
+	for seed := range seeds {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		d := sparse(t, waltest.New(1<<20+int64(seed)<<17)).Shuffle(seed)
 		r, err := live(t, d, rng, 20+int(seed)*20, seed%2 == 1)

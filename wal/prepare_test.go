@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ringmq/ringmq/wal/waltest"
+	"golang.org/x/sys/unix"
 )
 
 // holesOnly is a device of which only the holes matter.
@@ -89,7 +92,7 @@ func holeBytes(t *testing.T, path string) (n int64) {
 func TestPrepareFile(t *testing.T) {
 	modes(t, func(t *testing.T, o Options) {
 		o.CapacityBytes = 32 << 20
-		o.prepareStep, o.prepareAhead = 64<<10, 1<<20
+		o.prepareStep, o.prepareFirst = 64<<10, 1<<20
 		if err := createFile(o, false); err != nil {
 			t.Fatal(err)
 		}
@@ -184,7 +187,7 @@ func TestFrontier(t *testing.T) {
 	d.Sparse = true
 	o := testOptions(t)
 	o.Path, o.Device, o.Logger = "", d, nil
-	o.prepareStep, o.prepareAhead = 16<<10, 1
+	o.prepareStep, o.prepareFirst = 16<<10, 1
 	space := notifier(&o)
 	if err := formatDevice(d, "disk", o.withDefaults(), false); err != nil {
 		t.Fatal(err)
@@ -303,13 +306,54 @@ func TestKillPreparing(t *testing.T) {
 
 // TestNoSpace: a file that does not fit is refused at creation, and nothing is left of it.
 func TestNoSpace(t *testing.T) {
-	o := testOptions(t)
-	o.CapacityBytes = 1 << 50
-	_, err := Open(o)
-	if err == nil || !strings.Contains(err.Error(), "fallocate") && !strings.Contains(err.Error(), "too large") {
-		t.Errorf("a file of 1 PiB: %v", err)
+	refused := func(dir string, bytes int64, want ...error) {
+		t.Helper()
+		o := testOptions(t)
+		o.Path, o.CapacityBytes = filepath.Join(dir, "wal"), bytes
+		if _, err := Open(o); !slices.ContainsFunc(want, func(w error) bool { return errors.Is(err, w) }) || !strings.Contains(err.Error(), fmt.Sprint(bytes)) {
+			t.Errorf("a file of %d bytes: %v", bytes, err)
+		}
+		if left, _ := os.ReadDir(dir); len(left) != 0 {
+			t.Errorf("left behind: %v", left)
+		}
 	}
-	if left, _ := os.ReadDir(strings.TrimSuffix(o.Path, "/wal")); len(left) != 0 {
-		t.Errorf("left behind: %v", left)
+	refused(t.TempDir(), 1<<50, unix.EFBIG, unix.ENOSPC)
+	small := t.TempDir()
+	if err := unix.Mount("tmpfs", small, "tmpfs", 0, "size=4m"); err != nil {
+		t.Skipf("SKIPPED in part: mount is not allowed here: %v", err)
+	}
+	defer func() {
+		if err := unix.Unmount(small, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	refused(small, 8<<20, unix.ENOSPC)
+	// One that fits, and then a growth that does not.
+	o := testOptions(t)
+	o.Path, o.CapacityBytes = filepath.Join(small, "wal"), 2<<20
+	l, _ := recovered(t, o)
+	f := &filler{t: t}
+	f.add(l, 3)
+	if err := l.Close(false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Resize(t.Context(), o.Path, 8<<20); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("a growth that does not fit: %v", err)
+	}
+	if st, err := os.Stat(o.Path); err != nil || st.Size() != 2<<20 {
+		t.Errorf("%v, %v", st.Size(), err)
+	}
+	// Extended without space, as an interrupted growth or a person may leave it: the old capacity goes on.
+	if err := os.Truncate(o.Path, 8<<20); err != nil {
+		t.Fatal(err)
+	}
+	l, all := recovered(t, o)
+	check(t, all, f.want)
+	if have := l.Stats().Capacity; have != 2<<20-ringStart {
+		t.Errorf("ring of %d bytes", have)
+	}
+	f.around(l)
+	if err := l.Close(true); err != nil {
+		t.Fatal(err)
 	}
 }

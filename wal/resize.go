@@ -105,17 +105,18 @@ func judge(ctx context.Context, d *fileDevice) (s superblock, end Position, reco
 // growFile makes the file larger, all of the new part written. Until the opening adopts it, the log does not know of it.
 func growFile(d *fileDevice, from, to int64) error {
 	before := d.size
-	if err := unix.Fallocate(d.fd, 0, 0, to); err != nil && err != unix.EOPNOTSUPP {
-		_ = unix.Ftruncate(d.fd, before) // what it could allocate
-		return fmt.Errorf("wal: grow %s to %d bytes: fallocate: %w", d.path, to, err)
+	err := unix.Fallocate(d.fd, 0, 0, to)
+	if err == nil || err == unix.EOPNOTSUPP {
+		err = zeroFill(d, from, to)
 	}
-	d.size = to
-	if err := zeroFill(d, from, to); err != nil {
+	if err == nil {
+		err = unix.Fsync(d.fd)
+	}
+	if err != nil {
+		_ = unix.Ftruncate(d.fd, before) // what could be allocated
 		return fmt.Errorf("wal: grow %s to %d bytes: %w", d.path, to, err)
 	}
-	if err := unix.Fsync(d.fd); err != nil {
-		return fmt.Errorf("wal: sync %s: %w", d.path, err)
-	}
+	d.size = to
 	return nil
 }
 

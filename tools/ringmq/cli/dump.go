@@ -58,7 +58,7 @@ func (p Program) walCommand() *cobra.Command {
 	}
 	source.register(format)
 	format.Flags().BoolVar(&force, "force", false, "overwrite whatever the target carries")
-	return group("wal", "Look into a write-ahead log, and measure its device", inspect, dump, format, p.walResize(), p.walBench())
+	return group("wal", "Look into a write-ahead log, format and resize it, and measure its device", inspect, dump, format, p.walResize(), p.walBench())
 }
 
 // describeWAL prints what a target holds.
@@ -66,6 +66,9 @@ func (p Program) describeWAL(info wal.Info) {
 	out := func(format string, args ...any) { fmt.Fprintf(p.Stdout, format+"\n", args...) }
 	out("%s: %d bytes", info.Path, info.Bytes)
 	out("disk: %v", info.Hardware)
+	if info.Unwritten > 0 {
+		out("%d bytes were never written: a running node fills them, and ringmq wal format writes a whole file at once", info.Unwritten)
+	}
 	for i, s := range info.Slots {
 		if s.Fault != nil {
 			out("superblock %d: %v", i, s.Fault)
