@@ -5,12 +5,14 @@
 //	go run ./bench/load -B 127.0.0.1:9092 --send-throughput 50 --producer-configs batch.size=131072 linger.ms=1
 //	go run ./bench/load -B 127.0.0.1:9092 --send-rate 0 --groups-per-topic -1              maximum produce throughput
 //	go run ./bench/load -B 127.0.0.1:9092 --send-rate 20000 --backlog-duration 60          catch-up reading
+//	go run ./bench/load -B 127.0.0.1:9092 --format kafka                                   for scripts that read Kafka's perf tools
 package main
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -37,6 +39,7 @@ type extra struct {
 	topicConfigs, producerConfigs, consumerConfigs []string
 	throughput                                     float64
 	json                                           bool
+	format                                         string
 	jsonFile, hdr                                  string
 	quiet, reset                                   bool
 }
@@ -51,7 +54,7 @@ func command() *cobra.Command {
 			if err := apply(&o, x); err != nil {
 				return err
 			}
-			return run(cmd.Context(), o, x)
+			return run(cmd.Context(), o, x, cmd.OutOrStdout())
 		}}
 	f := cmd.Flags()
 	f.StringVarP(&o.Bootstrap, "bootstrap-server", "B", o.Bootstrap, "broker, host:port")
@@ -77,16 +80,24 @@ func command() *cobra.Command {
 	f.StringSliceVarP(&x.producerConfigs, "producer-configs", "P", nil, "key=value: acks, batch.size, linger.ms, max.in.flight.requests.per.connection, compression.type")
 	f.StringSliceVarP(&x.consumerConfigs, "consumer-configs", "C", nil, "key=value: fetch.min.bytes, fetch.max.bytes, fetch.max.wait.ms, max.partition.fetch.bytes")
 	f.BoolVar(&x.reset, "reset", false, "delete the topics of --topic-prefix first")
-	f.BoolVar(&x.json, "json", false, "print JSON")
+	f.BoolVar(&x.json, "json", false, "print JSON; the same as --format json")
+	f.StringVar(&x.format, "format", "text", "text; json; kafka: the lines of kafka-producer-perf-test and kafka-consumer-perf-test; automq: the columns of automq-perf-test.sh")
 	f.StringVar(&x.jsonFile, "json-file", "", "write JSON to this file too")
 	f.StringVar(&x.hdr, "hdr", "", "NAME.hgrm or NAME.hlog: write the distributions to NAME-produce and NAME-e2e in that format of HdrHistogram")
 	f.BoolVar(&x.quiet, "quiet", false, "no progress")
 	return cmd
 }
 
-func run(ctx context.Context, o loadgen.Options, x extra) error {
+func run(ctx context.Context, o loadgen.Options, x extra, stdout io.Writer) error {
+	format, other := loadgen.Formats[x.format]
+	if !other && x.format != "text" && x.format != "json" {
+		return fmt.Errorf("--format %s; allowed text, json, kafka, automq", x.format)
+	}
 	if !x.quiet {
 		o.Progress = os.Stderr
+		if other && !x.json { // as those tools have it
+			o.Progress, o.ProgressLine = stdout, format.Line
+		}
 	}
 	if x.reset {
 		if o.TopicPrefix == "" {
@@ -120,10 +131,13 @@ func run(ctx context.Context, o loadgen.Options, x extra) error {
 			return err
 		}
 	}
-	if x.json {
-		err = json.NewEncoder(os.Stdout).Encode(report)
-	} else {
-		report.Print(os.Stdout)
+	switch {
+	case x.json || x.format == "json":
+		err = json.NewEncoder(stdout).Encode(report)
+	case other:
+		report.PrintAs(format, stdout, os.Stderr)
+	default:
+		report.Print(stdout)
 	}
 	if err == nil && report.Missing > 0 {
 		err = fmt.Errorf("%d acknowledged records were not consumed", report.Missing)

@@ -56,9 +56,10 @@ type Options struct {
 	CatchupRate float64 `json:"catchup_rate,omitempty"`
 	// Drain bounds the time that is waited in the end, for acknowledgements and then for consumers. Default 30 s.
 	Drain time.Duration `json:"drain_ns"`
-	// Progress gets a line every Interval (default 1 s). Optional.
-	Progress io.Writer     `json:"-"`
-	Interval time.Duration `json:"interval_ns"`
+	// Progress gets a line every Interval (default 1 s). Optional. ProgressLine makes the line; default: a form of its own.
+	Progress     io.Writer                    `json:"-"`
+	ProgressLine func(Options, Second) string `json:"-"`
+	Interval     time.Duration                `json:"interval_ns"`
 }
 
 func (o Options) withDefaults() Options {
@@ -83,6 +84,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CatchupRate == 0 {
 		o.CatchupRate = o.Rate
+	}
+	if o.ProgressLine == nil {
+		o.ProgressLine = ownInterval
 	}
 	number(&o.Topics, 1)
 	number(&o.Partitions, 1)
