@@ -59,12 +59,13 @@ type Broker struct {
 	producerIDs producerIDs
 	metrics     metrics
 
-	ready      atomic.Bool // until then frames are held
-	starting   parking     // connections that came before the broker was ready
-	parked     parking     // connections whose produce found the WAL full
-	workers    workers     // generic requests: at most one per connection
-	openers    workers     // opening and closing partitions
-	coldReads  workers     // fetches from the object store
+	ready      atomic.Bool  // until then frames are held
+	starting   parking      // connections that came before the broker was ready
+	parked     parking      // connections whose produce found the WAL full
+	workers    workers      // generic requests: at most one per connection
+	openers    workers      // opening and closing partitions
+	coldReads  workers      // fetches from the object store
+	coldBytes  atomic.Int64 // that these may read at most, and that are not sent yet
 	background sync.WaitGroup
 	unfollow   func()
 

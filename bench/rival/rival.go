@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -101,14 +103,8 @@ func Tiny(ctx context.Context, address string, perWrite int) (answered int64, er
 }
 
 // Stall opens connections that each ask for much of a topic that Frames has filled, several times, read the beginning of the first answer and then
-// nothing. They stay so until close is called.
-func Stall(ctx context.Context, address, topic string, conns, requests int) (closeAll func(), err error) {
-	var open []net.Conn
-	closeAll = func() {
-		for _, c := range open {
-			c.Close()
-		}
-	}
+// nothing, until the context ends. It returns how many of them got the beginning of an answer; that a server closes some of them is its right.
+func Stall(ctx context.Context, address, topic string, conns, requests int) (answered int64, err error) {
 	req := kmsg.NewPtrFetchRequest()
 	req.Version, req.ReplicaID, req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.SessionEpoch = 11, -1, 500, 1, 100<<20, -1
 	t := kmsg.NewFetchRequestTopic()
@@ -124,23 +120,33 @@ func Stall(ctx context.Context, address, topic string, conns, requests int) (clo
 	for i := range requests {
 		frames = append(frames, f.AppendRequest(nil, req, int32(i))...)
 	}
-	for range conns {
-		var d net.Dialer
-		c, err := d.DialContext(ctx, "tcp", address)
-		if err != nil {
-			closeAll()
-			return nil, fmt.Errorf("rival: %w", err)
-		}
-		open = append(open, c)
-		_ = c.SetDeadline(time.Now().Add(30 * time.Second))
-		if _, err := c.Write(frames); err != nil {
-			closeAll()
-			return nil, fmt.Errorf("rival: fetch: %w", err)
-		}
-		if _, err := io.ReadFull(c, make([]byte, 64<<10)); err != nil {
-			closeAll()
-			return nil, fmt.Errorf("rival: the beginning of a large answer: %w", err)
-		}
+	var wg sync.WaitGroup
+	var got atomic.Int64
+	errs := make([]error, conns)
+	for i := range conns {
+		wg.Go(func() {
+			var d net.Dialer
+			c, err := d.DialContext(ctx, "tcp", address)
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			defer c.Close()
+			stop := context.AfterFunc(ctx, func() { c.Close() })
+			defer stop()
+			if _, err := c.Write(frames); err != nil {
+				errs[i] = err
+				return
+			}
+			if _, errs[i] = io.ReadFull(c, make([]byte, 64<<10)); errs[i] == nil {
+				got.Add(1)
+				<-ctx.Done()
+			}
+		})
 	}
-	return closeAll, nil
+	wg.Wait()
+	if got.Load() == 0 {
+		return 0, fmt.Errorf("rival: nobody got the beginning of a large answer: %w", errors.Join(errs...))
+	}
+	return got.Load(), nil
 }

@@ -86,11 +86,14 @@ func (s *session) stall(ctx context.Context, rec *Record) error {
 	if err != nil {
 		return err
 	}
-	closeAll, err := rival.Stall(ctx, s.in.Seed(), "frames", stalledConns, stalledRequests)
-	if err != nil {
-		return err
-	}
-	defer closeAll()
+	hold, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan error, 1)
+	go func() {
+		n, err := rival.Stall(hold, s.in.Seed(), "frames", stalledConns, stalledRequests)
+		rec.set("stalled", float64(n))
+		done <- err
+	}()
 	most := before.RSSBytes
 	for begun := time.Now(); time.Since(begun) < s.o.Profile.BesideFor; {
 		if err := sleep(ctx, 20*time.Millisecond); err != nil {
@@ -101,6 +104,10 @@ func (s *session) stall(ctx context.Context, rec *Record) error {
 			return err
 		}
 		most = max(most, u.RSSBytes)
+	}
+	stop()
+	if err := <-done; err != nil {
+		return err
 	}
 	rec.set("stalled_rss_mb", float64(most)/mib)
 	rec.set("stalled_growth_mb", float64(most-before.RSSBytes)/mib)
