@@ -55,8 +55,8 @@ func TestLargeFrames(t *testing.T) {
 	n := peersNode(t)
 	n.createTopic("frames", rival.FramePartitions)
 	did := beside(t, n, map[string]any{"client": "large frames"}, func(ctx context.Context) (int64, error) { return rival.Frames(ctx, n.Seed(), "frames") })
-	if did == 0 {
-		t.Error("no large frame was acknowledged: the client with the large ones starves")
+	if did < 200*mib {
+		t.Errorf("%d MiB in large frames were acknowledged: the client with the large ones starves", did/mib)
 	}
 }
 

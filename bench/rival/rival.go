@@ -23,14 +23,18 @@ const (
 	batchBytes      = 1_040_000
 )
 
-// Frames pushes large frames into a topic of FramePartitions until the context ends. It returns how many bytes of values were acknowledged.
+// lastFrame bounds how long the frame that is under way at the end is waited for.
+const lastFrame = 30 * time.Second
+
+// Frames pushes large frames, at least one, into a topic of FramePartitions until the context ends; the one that is under way then is waited for. It returns
+// how many bytes of values were acknowledged.
 func Frames(ctx context.Context, address, topic string) (acked int64, err error) {
 	c, err := wire.Dial(ctx, address, "rival-frames")
 	if err != nil {
 		return 0, err
 	}
 	defer c.Close()
-	defer context.AfterFunc(ctx, func() { c.Close() })()
+	defer context.AfterFunc(ctx, func() { c.SetDeadline(time.Now().Add(lastFrame)) })()
 	var b wire.Batch
 	b.Reset(time.Now())
 	b.Add(make([]byte, batchBytes))
@@ -41,13 +45,12 @@ func Frames(ctx context.Context, address, topic string) (acked int64, err error)
 		if err == nil {
 			err = c.ReceiveProducedAll(id, FramePartitions)
 		}
-		switch {
-		case ctx.Err() != nil:
-			return acked, nil
-		case err != nil:
+		if err != nil {
 			return acked, fmt.Errorf("rival: frame %d: %w", id, err)
 		}
-		acked += FramePartitions * batchBytes
+		if acked += FramePartitions * batchBytes; ctx.Err() != nil {
+			return acked, nil
+		}
 	}
 }
 

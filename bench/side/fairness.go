@@ -15,6 +15,7 @@ const tinyPerWrite = 5000
 const (
 	stalledConns    = 16
 	stalledRequests = 4
+	stallFor        = 2 * time.Second // at least
 )
 
 // fairnessCase measures a client that behaves, a thousand requests a second over four connections: alone, and beside a client that takes all it can get.
@@ -95,7 +96,7 @@ func (s *session) stall(ctx context.Context, rec *Record) error {
 		done <- err
 	}()
 	most := before.RSSBytes
-	for begun := time.Now(); time.Since(begun) < s.o.Profile.BesideFor; {
+	for begun := time.Now(); time.Since(begun) < max(s.o.Profile.BesideFor, stallFor); {
 		if err := sleep(ctx, 20*time.Millisecond); err != nil {
 			return err
 		}
@@ -110,6 +111,7 @@ func (s *session) stall(ctx context.Context, rec *Record) error {
 		return err
 	}
 	rec.set("stalled_rss_mb", float64(most)/mib)
+	// What the server grew to beside large frames it may use again here: the highest counts, and the growth says what came on top.
 	rec.set("stalled_growth_mb", float64(most-before.RSSBytes)/mib)
 	return nil
 }

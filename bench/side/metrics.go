@@ -121,7 +121,7 @@ var Metrics = []Metric{
 	{"fairness", "ratio_frames_p99_us", "beside frames of 98 MB / alone: p99", "", "lower", ""},
 	{"fairness", "frames_unanswered", "of these unanswered ten seconds after the end", "", "lower", ""},
 	{"fairness", "frames_mb_s", "frames acknowledged meanwhile", "MB/s", "higher", ""},
-	{"fairness", "stalled_growth_mb", "16 consumers that stop reading 4 fetches of 100 MB each: memory that they cost", "MB", "lower", ""},
+	{"fairness", "stalled_growth_mb", "16 consumers that stop reading 4 fetches of 100 MB each: memory on top", "MB", "lower", ""},
 	{"fairness", "stalled_rss_mb", "the same: resident memory, highest", "MB", "lower", ""},
 }
 
