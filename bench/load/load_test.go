@@ -54,7 +54,7 @@ func TestCommand(t *testing.T) {
 	file, hdr := filepath.Join(t.TempDir(), "r.json"), filepath.Join(t.TempDir(), "h.hlog")
 	cmd := command()
 	cmd.SetOut(io.Discard)
-	cmd.SetArgs([]string{"-B", b.Addr(), "-X", "x", "-t", "2", "-n", "2", "-s", "64", "-r", "500", "-w", "0", "-d", "200ms", "--reset", "-S", "10", "--reuse-topics", "--await-topic-ready=true", "--quiet", "--json-file", file, "--hdr", hdr})
+	cmd.SetArgs([]string{"-B", b.Addr(), "-X", "x", "-t", "2", "-n", "2", "-s", "64", "-r", "500", "-w", "0", "-d", "200ms", "--reset", "-S", "10", "--reuse-topics", "--await-topic-ready", "true", "--quiet", "--json-file", file, "--hdr", hdr})
 	if err := cmd.ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func command() *cobra.Command {
 	f.StringSliceVarP(&x.producerConfigs, "producer-configs", "P", nil, "key=value: acks, batch.size, linger.ms, max.in.flight.requests.per.connection, compression.type")
 	f.StringSliceVarP(&x.consumerConfigs, "consumer-configs", "C", nil, "key=value: fetch.min.bytes, fetch.max.bytes, fetch.max.wait.ms, max.partition.fetch.bytes")
 	f.BoolVar(&x.reset, "reset", false, "delete the topics of --topic-prefix first")
-	f.Bool("await-topic-ready", true, "accepted: topics are always waited for")
+	f.String("await-topic-ready", "true", "accepted: topics are always waited for")
 	f.Bool("reuse-topics", false, "accepted: topics that exist are always used as they are")
 	f.BoolVar(&x.json, "json", false, "print JSON; the same as --format json")
 	f.StringVar(&x.format, "format", "text", "text; json; kafka: the lines of kafka-producer-perf-test and kafka-consumer-perf-test; automq: the columns of automq-perf-test.sh")
