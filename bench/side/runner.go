@@ -76,7 +76,7 @@ func (o Options) timeLeft(took map[string]time.Duration, round, i int, gone time
 			left += mean
 		}
 	}
-	return fmt.Sprintf("; %s gone, about %s left", gone.Round(time.Second), left.Round(time.Minute))
+	return fmt.Sprintf("; %s gone, about %s left", gone.Round(time.Second), left.Round(10*time.Second))
 }
 
 // session runs all cases of one target: first those that share a server, then those that have one of their own. Only the end of the context is an
