@@ -109,7 +109,7 @@ bench-side: build java bench-tools ## the same; ARGS="-targets ringmq,kafka -cas
 	bin/bench/plot -out $(BENCH_OUT) $(BENCH_OUT)/side.json
 
 .PHONY: bench-full
-bench-full: build java minio bench-tools ## the long one: MinIO too, a sweep of rates, cold reads; hours
+bench-full: build java minio bench-tools ## the long one: MinIO with uploads and compaction, a sweep of rates, 10,000 partitions on Kafka too; over an hour
 	bin/bench/ringmqbench -profile full -rounds 3 -targets ringmq,ringmq-loop,ringmq-minio,kafka,kafka-synced -work $(RUN)/bench/work -out $(BENCH_OUT) $(ARGS)
 	bin/bench/plot -out $(BENCH_OUT) $(BENCH_OUT)/side.json
 

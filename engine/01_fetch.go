@@ -21,10 +21,15 @@ import (
 // Runs on the connection's event loop. Batches that lie in the log cache are referenced, not copied; a fetch that finds too little
 // watches its partitions and runs again when one of them moves or its time is up. Partitions whose data lies only in the object
 // store are read by a worker, and never hold back those that are in memory. Different from Kafka: whole batches only, and a response
-// is capped (fetchResponseBytes) so that a consumer that stops reading pins little memory.
+// is capped (fetchResponseBytes, and by what all responses together may still take) so that consumers that stop reading pin little memory.
 
-// fetchResponseBytes caps the record bytes of one response beside fetch.max.bytes; a single larger batch still goes out.
-const fetchResponseBytes = 8 << 20
+const (
+	// fetchResponseBytes caps the record bytes of one response beside fetch.max.bytes; a single larger batch still goes out.
+	fetchResponseBytes = 8 << 20
+	// fetchRoomShare is the part of the room for responses, 1/n, that one of them takes at most. Without it a thousand consumers that ask once and never
+	// read would get a thousand full responses before the first of them is closed for it.
+	fetchRoomShare = 8
+)
 
 // fetchOp is one Fetch request from its decoding to its answer. Pooled. Owned by the connection's goroutine, but for what a cold
 // read hands over under mu.
@@ -40,7 +45,8 @@ type fetchOp struct {
 	parts    []fetchPart
 	slices   []s3stream.Slice // what the response references, in order of parts
 	bytes    int
-	maxBytes int
+	wanted   int // bytes that the response may have by its request and our limits
+	maxBytes int // the same, and by the room that there was when reading began
 	minBytes int
 	deadline time.Time
 	timer    *time.Timer
@@ -116,8 +122,8 @@ func (b *Broker) fetch(st *connState, header kproto.RequestHeader, body []byte) 
 // begin resolves the session and lists the partitions to read.
 func (op *fetchOp) begin() kproto.ErrorCode {
 	r := &op.request
-	op.maxBytes = min(int(max(r.MaxBytes, 0)), op.broker.cfg.Fetch.MaxBytes, fetchResponseBytes)
-	op.minBytes = min(int(max(r.MinBytes, 0)), op.maxBytes)
+	op.wanted = min(int(max(r.MaxBytes, 0)), op.broker.cfg.Fetch.MaxBytes, fetchResponseBytes)
+	op.minBytes = min(int(max(r.MinBytes, 0)), op.wanted)
 	op.deadline = time.Now().Add(time.Duration(max(r.MaxWaitMillis, 0)) * time.Millisecond)
 	session, full, code := op.broker.fetches.resolve(op)
 	if code != kproto.None {
@@ -143,9 +149,17 @@ func (op *fetchOp) begin() kproto.ErrorCode {
 	return kproto.None
 }
 
+// measure sets maxBytes by the room that all responses have left. Without any, one batch still goes out (Kafka's rule for batches above the limit), so that
+// those who read get on.
+func (op *fetchOp) measure() {
+	room := op.conn.conn.OutboundRoom() - op.broker.coldBytes.Load()
+	op.maxBytes = int(min(int64(op.wanted), max(room, 0)/fetchRoomShare))
+}
+
 // evaluate reads every partition from memory, anew.
 func (op *fetchOp) evaluate() {
 	op.releaseSlices()
+	op.measure()
 	for i := range op.parts {
 		f := &op.parts[i]
 		op.locate(f)
@@ -195,7 +209,7 @@ func (op *fetchOp) locate(f *fetchPart) {
 
 // ready says whether the response may go out now.
 func (op *fetchOp) ready() bool {
-	if op.bytes >= op.minBytes || len(op.parts) == 0 || op.request.MaxWaitMillis <= 0 || op.broker.closing.Load() {
+	if op.bytes >= op.minBytes || op.bytes > 0 && op.bytes >= op.maxBytes || len(op.parts) == 0 || op.request.MaxWaitMillis <= 0 || op.broker.closing.Load() {
 		return true
 	}
 	for i := range op.parts {

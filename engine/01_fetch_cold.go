@@ -62,6 +62,7 @@ func (op *fetchOp) readCold() {
 		}
 	}
 	op.broker.coldReads.GoContext(ctx, func() {
+		release := op.reserveCold()
 		op.readColdParts(ctx, false)
 		for i := range op.parts {
 			op.parts[i].watch.Unwatch()
@@ -69,6 +70,7 @@ func (op *fetchOp) readCold() {
 		cancel()
 		op.rereadHot()
 		op.endCold()
+		release()
 	})
 }
 
@@ -78,9 +80,11 @@ func (op *fetchOp) addCold() {
 	op.setCold(true)
 	if op.broker.coldReads.TryGo(func() {
 		ctx, cancel := context.WithTimeout(op.broker.serving, coldGrace)
+		release := op.reserveCold()
 		op.readColdParts(ctx, true)
 		cancel()
 		op.endCold()
+		release()
 	}) {
 		return
 	}
@@ -88,6 +92,15 @@ func (op *fetchOp) addCold() {
 	op.prefetchCold()
 	op.conn.fetch.Store(nil)
 	op.answer()
+}
+
+// reserveCold takes room for what is about to be read: until it is sent, the room for responses does not know of it, and the workers together would
+// take more than there is. The result gives it back; the operation may be gone then.
+func (op *fetchOp) reserveCold() (release func()) {
+	op.measure() // it may have waited for a worker
+	b, n := op.broker, int64(max(op.maxBytes-op.bytes, 0))
+	b.coldBytes.Add(n)
+	return func() { b.coldBytes.Add(-n) }
 }
 
 // readColdParts reads the cold partitions, one after the other. brief: it is no failure when the time is up.
@@ -98,7 +111,7 @@ func (op *fetchOp) readColdParts(ctx context.Context, brief bool) {
 			continue
 		}
 		if op.bytes > 0 && op.bytes >= op.maxBytes {
-			f.part.Prefetch(f.offset, int(f.maxBytes))
+			op.prefetch(f)
 			continue
 		}
 		want := min(int(f.maxBytes), op.maxBytes-op.bytes)
@@ -106,7 +119,7 @@ func (op *fetchOp) readColdParts(ctx context.Context, brief bool) {
 		f.position, f.code = position, code
 		if err != nil && (brief || errors.Is(ctx.Err(), context.Canceled)) && ctx.Err() != nil {
 			f.code = kproto.None // nothing yet; it is on its way into the block cache
-			f.part.Prefetch(f.offset, int(f.maxBytes))
+			op.prefetch(f)
 			continue
 		}
 		if err != nil && op.broker.coldErrors.allow() {
@@ -153,7 +166,14 @@ func (op *fetchOp) endCold() {
 func (op *fetchOp) prefetchCold() {
 	for i := range op.parts {
 		if f := &op.parts[i]; f.cold {
-			f.part.Prefetch(f.offset, int(f.maxBytes))
+			op.prefetch(f)
 		}
+	}
+}
+
+// prefetch has a cold partition fetched into the block cache, unless room for responses is short: then it would be read for those who do not read.
+func (op *fetchOp) prefetch(f *fetchPart) {
+	if op.maxBytes == op.wanted {
+		f.part.Prefetch(f.offset, int(f.maxBytes))
 	}
 }

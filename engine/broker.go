@@ -68,6 +68,7 @@ type Broker struct {
 	workers    workers       // generic requests: at most one per connection
 	openers    workers       // opening and closing partitions
 	coldReads  workers       // fetches from the object store
+	coldBytes  atomic.Int64  // that these may read at most, and that are not sent yet
 	background sync.WaitGroup
 	unfollow   func()
 

@@ -37,7 +37,8 @@
 // frames, or while somebody writes, is taken along. gnet's write buffer has no bound and its AsyncWrite makes one system
 // call and several allocations per response: it is not used. When the socket is full, the rest waits in our queue, by
 // reference, for the write poller. A peer that takes nothing is closed after IdleTimeout, or after StallTimeout when all queued
-// responses together are above OutboundBytes.
+// responses together are above three quarters of OutboundBytes: a handler that keeps to OutboundRoom never gets above all of it, and
+// without that those who read would have to do with what those leave who do not.
 //
 // Lock order: outbound.io, outbound.mu, writePoller.mu. The other locks (mailbox, budget, loop, connections) are taken alone.
 // Foreign code (Handler, Mem.Unref) is called without locks.

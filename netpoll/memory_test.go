@@ -264,6 +264,36 @@ func TestSlowReadersTogether(t *testing.T) {
 	t.Logf("%+v", s.Stats())
 }
 
+// TestRoomComesBack: a handler that keeps to the room for responses never fills it. Stalled readers are closed nevertheless, so that those who read do
+// not have to do with the little that is left.
+func TestRoomComesBack(t *testing.T) {
+	const all = 512 << 20 // the kernel takes some megabytes of each response
+	big := make([]byte, 64<<20)
+	h := handlerFuncs{frame: func(c *Conn, frame []byte) Verdict {
+		if string(frame) == "big" {
+			r := c.Begin()
+			r.Reference(big[:min(int64(len(big)), c.OutboundRoom()/4)], nil)
+			r.Send()
+			return Next
+		}
+		return echo(c, frame)
+	}}
+	s := serve(t, h, func(o *Options) {
+		o.OutboundBytes = all
+		o.StallTimeout = 300 * time.Millisecond
+	})
+	for range 40 {
+		dial(t, s).send("big")
+	}
+	eventually(t, "room runs short", func() bool { n := s.Stats().OutboundBytes; return n > all/4*3 && n <= all })
+	eventually(t, "room comes back", func() bool { return s.Stats().Closed.SlowReader > 0 && s.Stats().OutboundBytes <= all/4*3 })
+	reader := dial(t, s)
+	reader.send("big")
+	if got := reader.recv(); len(got) < all/16 { // a quarter of a quarter
+		t.Errorf("one who reads gets %d bytes", len(got))
+	}
+}
+
 // TestTinyFrameFlood: peers that send frames of one byte as fast as they can do not keep their loop from others. The
 // median counts: how long the scheduler of a machine with few processors makes anyone wait is not ours to say.
 func TestTinyFrameFlood(t *testing.T) {

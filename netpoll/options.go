@@ -35,7 +35,7 @@ type Options struct {
 	InboundBytes int64
 	// OutboundBytes bounds the bytes of responses sent by the handler and not yet taken by the kernel, of all
 	// connections. It is enforced by not delivering frames to connections that have output queued, and by closing
-	// stalled readers; a handler that sizes its responses by Conn.OutboundRoom makes it firm. Default 256 MiB.
+	// stalled readers from three quarters of it on; a handler that sizes its responses by Conn.OutboundRoom makes it firm. Default 256 MiB.
 	OutboundBytes int64
 	// ConnOutboundBytes is the same for one connection: above it no further frame is delivered until the output has
 	// drained to half of it. Default 1 MiB.

@@ -61,7 +61,7 @@ func (s *Server) judge(c *Conn, now, shortSince int64, lane bool) {
 	if n := c.out.bytes.Load(); n > 0 {
 		still := now - c.out.progress.Load()
 		if s.opts.IdleTimeout > 0 && still >= s.opts.IdleTimeout.Milliseconds() ||
-			still >= stall && s.outBytes.Load() > s.opts.OutboundBytes {
+			still >= stall && s.outBytes.Load() > s.opts.OutboundBytes/4*3 {
 			c.Close(fmt.Errorf("%w: %d bytes queued, none taken for %d ms", ErrSlowReader, n, still))
 			return
 		}

@@ -3,12 +3,10 @@ package s3stream
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/ringmq/ringmq/s3stream/object"
-	"github.com/ringmq/ringmq/s3stream/objstore"
 )
 
 // compactSets rewrites this node's stream-set objects: what has become large enough leaves as stream objects, the rest is gathered in fewer, larger
@@ -71,10 +69,11 @@ func (s *Storage) groupSets(sets []ObjectInfo, force bool) []setGroup {
 // compactGroup rewrites a group of stream-set objects in one commit.
 func (s *Storage) compactGroup(ctx context.Context, group []ObjectInfo, split bool) error {
 	began := time.Now()
-	bucket, err := s.inMemory(ctx, group)
+	bucket, release, err := s.inMemory(ctx, group)
 	if err != nil {
 		return err
 	}
+	defer release()
 	readers, err := s.open(ctx, bucket, group)
 	if err != nil {
 		return err
@@ -155,46 +154,4 @@ func (s *Storage) liveRuns(group []ObjectInfo, readers []*object.Reader) []liveR
 		runs = append(runs, liveRun{r: r, pieces: []object.Piece{p}})
 	}
 	return runs
-}
-
-// inMemory reads a group of objects into memory, with few large requests, when they fit CompactCacheBytes, because the streams in them will be read one by
-// one. It returns a bucket that serves their content.
-func (s *Storage) inMemory(ctx context.Context, group []ObjectInfo) (objstore.Bucket, error) {
-	var size int64
-	for _, o := range group {
-		size += o.Size
-	}
-	if size > s.opts.CompactCacheBytes {
-		return s.compact.bucket, nil
-	}
-	m := &memoryCopy{Bucket: s.compact.bucket, objects: make(map[string][]byte, len(group))}
-	for _, o := range group {
-		b := make([]byte, o.Size)
-		for off := int64(0); off < o.Size; off += s.opts.PartBytes {
-			end := min(off+s.opts.PartBytes, o.Size)
-			if err := s.compact.bucket.GetRange(ctx, s.key(o.ID), off, b[off:end]); err != nil {
-				return nil, fmt.Errorf("s3stream: compaction: read object %d: %w", o.ID, err)
-			}
-		}
-		m.objects[s.key(o.ID)] = b
-	}
-	return m, nil
-}
-
-// memoryCopy is a bucket some of whose objects are in memory.
-type memoryCopy struct {
-	objstore.Bucket
-	objects map[string][]byte
-}
-
-func (m *memoryCopy) GetRange(ctx context.Context, key string, off int64, dst []byte) error {
-	b, ok := m.objects[key]
-	if !ok {
-		return m.Bucket.GetRange(ctx, key, off, dst)
-	}
-	if off < 0 || off+int64(len(dst)) > int64(len(b)) {
-		return objstore.ErrRange
-	}
-	copy(dst, b[off:])
-	return nil
 }

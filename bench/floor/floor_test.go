@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,25 @@ func TestNumbers(t *testing.T) {
 	}
 	for _, bad := range []string{"", "x", "0", "4096,-1"} {
 		if _, err := numbers("-sizes", bad); err == nil || !strings.Contains(err.Error(), "-sizes") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+func TestPairs(t *testing.T) {
+	for _, c := range []struct {
+		o    options
+		want []point
+	}{
+		{options{sizes: "4096,8192", depths: "1,2"}, []point{{4096, 1}, {4096, 2}, {8192, 1}, {8192, 2}}},
+		{options{sizes: "1", depths: "1", points: "4096x1,262144x2"}, []point{{4096, 1}, {262144, 2}}},
+	} {
+		if got, err := c.o.pairs(); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%+v: %v, %v", c.o, got, err)
+		}
+	}
+	for _, bad := range []string{"4096", "4096x", "x2", "4096x2x3"} {
+		if _, err := (options{points: bad}).pairs(); err == nil || !strings.Contains(err.Error(), "BYTESxDEPTH") {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}

@@ -3,7 +3,7 @@
 // distance from it.
 //
 //	go run ./bench/floor -dir /var/lib/ringmq                   4 KiB at depth 1, 16 and 64 KiB, depth 1 to 8
-//	go run ./bench/floor -dir . -sizes 4096 -depths 1 -json
+//	go run ./bench/floor -dir . -points 4096x1,262144x2 -json
 //	go run ./bench/floor -device /dev/vdb -overwrite            the raw device: what is on it is lost
 //
 // The file is written once before it is measured, so that the file system has nothing to allocate. Depth n is n threads with one write in
@@ -29,6 +29,7 @@ type options struct {
 	dir, device   string
 	overwrite     bool
 	sizes, depths string
+	points        string
 	fileMB        int
 	duration      time.Duration
 	warmup        time.Duration
@@ -42,6 +43,7 @@ func main() {
 	flag.BoolVar(&o.overwrite, "overwrite", false, "with -device: yes, destroy what is on it")
 	flag.StringVar(&o.sizes, "sizes", "4096,16384,65536", "bytes per write")
 	flag.StringVar(&o.depths, "depths", "1,2,4,8", "writes in flight")
+	flag.StringVar(&o.points, "points", "", "BYTESxDEPTH, separated by commas: only these, in the place of every size at every depth")
 	flag.IntVar(&o.fileMB, "file-mb", 256, "MiB to write over and over")
 	flag.DurationVar(&o.duration, "duration", 3*time.Second, "measured time per size and depth")
 	flag.DurationVar(&o.warmup, "warmup", 500*time.Millisecond, "time before that")
@@ -56,11 +58,7 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
-	sizes, err := numbers("-sizes", o.sizes)
-	if err != nil {
-		return err
-	}
-	depths, err := numbers("-depths", o.depths)
+	points, err := o.pairs()
 	if err != nil {
 		return err
 	}
@@ -89,22 +87,52 @@ func run(ctx context.Context, o options) error {
 	if !o.json {
 		fmt.Printf("%8s %6s %10s %9s %9s %9s %9s %9s %9s\n", "bytes", "depth", "writes/s", "MB/s", "p50 us", "p99 us", "p99.9 us", "p99.99", "max us")
 	}
-	for _, size := range sizes {
-		for _, depth := range depths {
-			r, err := t.measure(ctx, size, depth, o.warmup, o.duration)
-			if err != nil {
-				return err
-			}
-			results = append(results, r)
-			if l := r.Latency; !o.json {
-				fmt.Printf("%8d %6d %10.0f %9.1f %9.0f %9.0f %9.0f %9.0f %9.0f\n", size, depth, r.PerSecond, r.MBPerSecond, l.P50, l.P99, l.P999, l.P9999, l.Max)
-			}
+	for _, p := range points {
+		r, err := t.measure(ctx, p.size, p.depth, o.warmup, o.duration)
+		if err != nil {
+			return err
+		}
+		results = append(results, r)
+		if l := r.Latency; !o.json {
+			fmt.Printf("%8d %6d %10.0f %9.1f %9.0f %9.0f %9.0f %9.0f %9.0f\n", p.size, p.depth, r.PerSecond, r.MBPerSecond, l.P50, l.P99, l.P999, l.P9999, l.Max)
 		}
 	}
 	if o.json {
 		return json.NewEncoder(os.Stdout).Encode(results)
 	}
 	return nil
+}
+
+// point is what to write: how many bytes at once, and how many writes in flight.
+type point struct{ size, depth int }
+
+// pairs are the points to measure, in order.
+func (o options) pairs() (out []point, err error) {
+	if o.points != "" {
+		for s := range strings.SplitSeq(o.points, ",") {
+			size, depth, _ := strings.Cut(s, "x")
+			n, err := numbers("-points", size+","+depth)
+			if err != nil {
+				return nil, fmt.Errorf("%w; want BYTESxDEPTH", err)
+			}
+			out = append(out, point{n[0], n[1]})
+		}
+		return out, nil
+	}
+	sizes, err := numbers("-sizes", o.sizes)
+	if err != nil {
+		return nil, err
+	}
+	depths, err := numbers("-depths", o.depths)
+	if err != nil {
+		return nil, err
+	}
+	for _, size := range sizes {
+		for _, depth := range depths {
+			out = append(out, point{size, depth})
+		}
+	}
+	return out, nil
 }
 
 // numbers parses a comma-separated list of numbers above zero.

@@ -54,7 +54,7 @@ func TestCommand(t *testing.T) {
 	file, hdr := filepath.Join(t.TempDir(), "r.json"), filepath.Join(t.TempDir(), "h.hlog")
 	cmd := command()
 	cmd.SetOut(io.Discard)
-	cmd.SetArgs([]string{"-B", b.Addr(), "-X", "x", "-t", "2", "-n", "2", "-s", "64", "-r", "500", "-w", "0", "-d", "200ms", "--reset", "--quiet", "--json-file", file, "--hdr", hdr})
+	cmd.SetArgs([]string{"-B", b.Addr(), "-X", "x", "-t", "2", "-n", "2", "-s", "64", "-r", "500", "-w", "0", "-d", "200ms", "--reset", "-S", "10", "--reuse-topics", "--await-topic-ready", "true", "--quiet", "--json-file", file, "--hdr", hdr})
 	if err := cmd.ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,16 @@ func TestCommand(t *testing.T) {
 	if _, err := os.Stat(strings.TrimSuffix(hdr, ".hlog") + "-e2e.hlog"); err != nil {
 		t.Error(err)
 	}
-	for _, bad := range [][]string{{"--value-schema", "x"}, {"-d", "soon"}, {"-s", "10", "-B", b.Addr()}, {"extra"}, {"--reset", "-B", b.Addr()}} {
+	for format, want := range map[string]string{"kafka": "ms 99.9th.\nstart.time, end.time", "automq": "Summary | Prod rate", "text": "end to end: ", "json": `{"options":`} {
+		var out strings.Builder
+		cmd := command()
+		cmd.SetOut(&out)
+		cmd.SetArgs([]string{"-B", b.Addr(), "-r", "500", "-w", "0", "-d", "100ms", "--quiet", "--format", format})
+		if err := cmd.ExecuteContext(t.Context()); err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: %v\n%s", format, err, out.String())
+		}
+	}
+	for _, bad := range [][]string{{"--format", "csv"}, {"--value-schema", "x"}, {"-d", "soon"}, {"-s", "10", "-B", b.Addr()}, {"extra"}, {"--reset", "-B", b.Addr()}} {
 		cmd := command()
 		cmd.SetArgs(bad)
 		if err := cmd.ExecuteContext(t.Context()); err == nil {

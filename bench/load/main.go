@@ -5,12 +5,14 @@
 //	go run ./bench/load -B 127.0.0.1:9092 --send-throughput 50 --producer-configs batch.size=131072 linger.ms=1
 //	go run ./bench/load -B 127.0.0.1:9092 --send-rate 0 --groups-per-topic -1              maximum produce throughput
 //	go run ./bench/load -B 127.0.0.1:9092 --send-rate 20000 --backlog-duration 60          catch-up reading
+//	go run ./bench/load -B 127.0.0.1:9092 --format kafka                                   for scripts that read Kafka's perf tools
 package main
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -37,6 +39,7 @@ type extra struct {
 	topicConfigs, producerConfigs, consumerConfigs []string
 	throughput                                     float64
 	json                                           bool
+	format                                         string
 	jsonFile, hdr                                  string
 	quiet, reset                                   bool
 }
@@ -51,7 +54,7 @@ func command() *cobra.Command {
 			if err := apply(&o, x); err != nil {
 				return err
 			}
-			return run(cmd.Context(), o, x)
+			return run(cmd.Context(), o, x, cmd.OutOrStdout())
 		}}
 	f := cmd.Flags()
 	f.StringVarP(&o.Bootstrap, "bootstrap-server", "B", o.Bootstrap, "broker, host:port")
@@ -64,6 +67,7 @@ func command() *cobra.Command {
 	f.IntVarP(&o.Consumers, "consumers-per-group", "c", o.Consumers, "consumers of each group")
 	f.IntVarP(&o.RecordBytes, "record-size", "s", o.RecordBytes, "bytes of a record's value, at least 24")
 	f.Float64VarP(&o.RandomRatio, "random-ratio", "R", o.RandomRatio, "part of a value that does not compress, 0 to 1")
+	f.IntVarP(&o.PoolSize, "random-pool-size", "S", 0, "different values of each producer; 0: 256, at most 4 MiB of them")
 	f.Float64VarP(&o.Rate, "send-rate", "r", o.Rate, "records a second over everything; 0: as fast as it goes")
 	f.Float64VarP(&x.throughput, "send-throughput", "f", 0, "the rate in MB (MiB) a second instead")
 	f.Float64VarP(&o.CatchupRate, "send-rate-during-catchup", "a", 0, "records a second while consumers catch up; default: the same; -1: none")
@@ -77,16 +81,26 @@ func command() *cobra.Command {
 	f.StringSliceVarP(&x.producerConfigs, "producer-configs", "P", nil, "key=value: acks, batch.size, linger.ms, max.in.flight.requests.per.connection, compression.type")
 	f.StringSliceVarP(&x.consumerConfigs, "consumer-configs", "C", nil, "key=value: fetch.min.bytes, fetch.max.bytes, fetch.max.wait.ms, max.partition.fetch.bytes")
 	f.BoolVar(&x.reset, "reset", false, "delete the topics of --topic-prefix first")
-	f.BoolVar(&x.json, "json", false, "print JSON")
+	f.String("await-topic-ready", "true", "accepted: topics are always waited for")
+	f.Bool("reuse-topics", false, "accepted: topics that exist are always used as they are")
+	f.BoolVar(&x.json, "json", false, "print JSON; the same as --format json")
+	f.StringVar(&x.format, "format", "text", "text; json; kafka: the lines of kafka-producer-perf-test and kafka-consumer-perf-test; automq: the columns of automq-perf-test.sh")
 	f.StringVar(&x.jsonFile, "json-file", "", "write JSON to this file too")
 	f.StringVar(&x.hdr, "hdr", "", "NAME.hgrm or NAME.hlog: write the distributions to NAME-produce and NAME-e2e in that format of HdrHistogram")
 	f.BoolVar(&x.quiet, "quiet", false, "no progress")
 	return cmd
 }
 
-func run(ctx context.Context, o loadgen.Options, x extra) error {
+func run(ctx context.Context, o loadgen.Options, x extra, stdout io.Writer) error {
+	format, other := loadgen.Formats[x.format]
+	if !other && x.format != "text" && x.format != "json" {
+		return fmt.Errorf("--format %s; allowed text, json, kafka, automq", x.format)
+	}
 	if !x.quiet {
 		o.Progress = os.Stderr
+		if other && !x.json { // as those tools have it
+			o.Progress, o.ProgressLine = stdout, format.Line
+		}
 	}
 	if x.reset {
 		if o.TopicPrefix == "" {
@@ -120,10 +134,13 @@ func run(ctx context.Context, o loadgen.Options, x extra) error {
 			return err
 		}
 	}
-	if x.json {
-		err = json.NewEncoder(os.Stdout).Encode(report)
-	} else {
-		report.Print(os.Stdout)
+	switch {
+	case x.json || x.format == "json":
+		err = json.NewEncoder(stdout).Encode(report)
+	case other:
+		report.PrintAs(format, stdout, os.Stderr)
+	default:
+		report.Print(stdout)
 	}
 	if err == nil && report.Missing > 0 {
 		err = fmt.Errorf("%d acknowledged records were not consumed", report.Missing)

@@ -159,6 +159,7 @@ func TestValidate(t *testing.T) {
 		"compress":       func(o *Options) { o.Compression = "lz4" },
 		"compression":    func(o *Options) { o.Client, o.Compression = "kgo", "brotli" },
 		"backlog":        func(o *Options) { o.Backlog, o.Rate = time.Second, 0 },
+		"random pool":    func(o *Options) { o.PoolSize = -1 },
 		"ratio":          func(o *Options) { o.RandomRatio = 2 },
 		"at least 1":     func(o *Options) { o.Partitions = -1 },
 		"rate below":     func(o *Options) { o.Rate = -1 },

@@ -28,6 +28,8 @@ type Options struct {
 	RecordBytes int `json:"record_bytes"`
 	// RandomRatio is the part of a value that is random and so does not compress, 0 to 1; the rest repeats. Default 1.
 	RandomRatio float64 `json:"random_ratio"`
+	// PoolSize is how many different values a producer has, which it sends in turns. Default: 256, at most 4 MiB of them.
+	PoolSize int `json:"random_pool_size,omitempty"`
 	// Rate in records a second over all topics and producers; 0: as fast as it goes.
 	Rate float64 `json:"rate"`
 	// BatchBytes bounds a batch. Default 16384, as Kafka's producers have it.
@@ -56,9 +58,10 @@ type Options struct {
 	CatchupRate float64 `json:"catchup_rate,omitempty"`
 	// Drain bounds the time that is waited in the end, for acknowledgements and then for consumers. Default 30 s.
 	Drain time.Duration `json:"drain_ns"`
-	// Progress gets a line every Interval (default 1 s). Optional.
-	Progress io.Writer     `json:"-"`
-	Interval time.Duration `json:"interval_ns"`
+	// Progress gets a line every Interval (default 1 s). Optional. ProgressLine makes the line; default: a form of its own.
+	Progress     io.Writer                    `json:"-"`
+	ProgressLine func(Options, Second) string `json:"-"`
+	Interval     time.Duration                `json:"interval_ns"`
 }
 
 func (o Options) withDefaults() Options {
@@ -83,6 +86,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CatchupRate == 0 {
 		o.CatchupRate = o.Rate
+	}
+	if o.ProgressLine == nil {
+		o.ProgressLine = ownInterval
 	}
 	number(&o.Topics, 1)
 	number(&o.Partitions, 1)
@@ -115,6 +121,8 @@ func (o Options) validate() error {
 		return fmt.Errorf("loadgen: record size %d; allowed %d to %d", o.RecordBytes, headerBytes, 64<<20)
 	case o.RandomRatio < 0 || o.RandomRatio > 1:
 		return fmt.Errorf("loadgen: random ratio %g; allowed 0 to 1", o.RandomRatio)
+	case o.PoolSize < 0 || o.PoolSize*o.RecordBytes > 1<<30:
+		return fmt.Errorf("loadgen: random pool of %d values of %d bytes; allowed 0 to 1 GiB", o.PoolSize, o.RecordBytes)
 	case o.Rate < 0:
 		return errors.New("loadgen: a rate below zero")
 	case o.Backlog > 0 && o.Rate == 0:

@@ -36,7 +36,11 @@ func stampOf(value []byte) (s stamp, ok bool) {
 // noise returns values to send: a pool, because making random bytes for each record would cost more than sending them.
 func noise(o Options, seed uint64) [][]byte {
 	random := rand.New(rand.NewPCG(seed, 1))
-	pool := make([][]byte, min(256, max(1, 4<<20/o.RecordBytes)))
+	n := o.PoolSize
+	if n == 0 {
+		n = min(256, max(1, 4<<20/o.RecordBytes))
+	}
+	pool := make([][]byte, n)
 	for i := range pool {
 		pool[i] = make([]byte, o.RecordBytes)
 		for j := headerBytes; j < headerBytes+int(float64(o.RecordBytes-headerBytes)*o.RandomRatio); j++ {

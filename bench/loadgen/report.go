@@ -49,16 +49,21 @@ type Catchup struct {
 
 // Second is one reporting interval.
 type Second struct {
-	At          float64 `json:"at_seconds"` // its end, since the first record was due
-	Produced    float64 `json:"produced_per_second"`
-	Consumed    float64 `json:"consumed_per_second"`
-	Lag         int64   `json:"lag"`
-	ProduceP50  float64 `json:"produce_p50_us"`
-	ProduceP99  float64 `json:"produce_p99_us"`
-	ProduceMax  float64 `json:"produce_max_us"`
-	EndToEndP50 float64 `json:"end_to_end_p50_us"`
-	EndToEndP99 float64 `json:"end_to_end_p99_us"`
-	EndToEndMax float64 `json:"end_to_end_max_us"`
+	At           float64 `json:"at_seconds"` // its end, since the first record was due
+	Length       float64 `json:"seconds"`
+	Produced     float64 `json:"produced_per_second"`
+	Consumed     float64 `json:"consumed_per_second"`
+	Lag          int64   `json:"lag"`
+	ProduceMean  float64 `json:"produce_mean_us"`
+	ProduceP50   float64 `json:"produce_p50_us"`
+	ProduceP99   float64 `json:"produce_p99_us"`
+	ProduceP999  float64 `json:"produce_p999_us"`
+	ProduceMax   float64 `json:"produce_max_us"`
+	EndToEndMean float64 `json:"end_to_end_mean_us"`
+	EndToEndP50  float64 `json:"end_to_end_p50_us"`
+	EndToEndP99  float64 `json:"end_to_end_p99_us"`
+	EndToEndP999 float64 `json:"end_to_end_p999_us"`
+	EndToEndMax  float64 `json:"end_to_end_max_us"`
 }
 
 type series struct{ points []Second }
@@ -134,17 +139,18 @@ func (r *run) report(stop <-chan struct{}) {
 		s := now.Sub(last).Seconds()
 		last = now
 		p, e := produced.Latency(), consumed.Latency()
-		point := Second{now.Sub(r.start).Seconds(), float64(acks) / s, float64(deliveries) / s, max(0, r.lag()), p.P50, p.P99, p.Max, e.P50, e.P99, e.Max}
+		point := Second{At: now.Sub(r.start).Seconds(), Length: s, Produced: float64(acks) / s, Consumed: float64(deliveries) / s, Lag: max(0, r.lag()),
+			ProduceMean: p.Mean, ProduceP50: p.P50, ProduceP99: p.P99, ProduceP999: p.P999, ProduceMax: p.Max,
+			EndToEndMean: e.Mean, EndToEndP50: e.P50, EndToEndP99: e.P99, EndToEndP999: e.P999, EndToEndMax: e.Max}
 		r.series.points = append(r.series.points, point)
 		if r.o.Progress != nil {
-			fmt.Fprintf(r.o.Progress, "%7.1fs | produced %9.0f rec/s %7.2f MB/s | consumed %9.0f rec/s %7.2f MB/s | lag %8d | produce ms 50th %.3f 99th %.3f max %.3f | e2e ms 50th %.3f 99th %.3f max %.3f\n",
-				point.At, point.Produced, point.Produced*float64(r.o.RecordBytes)/(1<<20), point.Consumed, point.Consumed*float64(r.o.RecordBytes)/(1<<20), point.Lag,
-				p.P50/1e3, p.P99/1e3, p.Max/1e3, e.P50/1e3, e.P99/1e3, e.Max/1e3)
+			fmt.Fprint(r.o.Progress, r.o.ProgressLine(r.o, point))
 		}
 	}
 }
 
-// PerfLine is a latency in the line that Kafka's kafka-producer-perf-test ends with. Milliseconds have decimals here.
+// PerfLine is a latency in the line that Kafka's kafka-producer-perf-test ends with, but that all milliseconds have decimals; Formats has the
+// line as it is.
 func PerfLine(l measure.Latency, recordsPerSecond, mbPerSecond float64) string {
 	return fmt.Sprintf("%d records sent, %f records/sec (%.2f MB/sec), %.3f ms avg latency, %.3f ms max latency, %.3f ms 50th, %.3f ms 95th, %.3f ms 99th, %.3f ms 99.9th.",
 		l.Count, recordsPerSecond, mbPerSecond, l.Mean/1e3, l.Max/1e3, l.P50/1e3, l.P95/1e3, l.P99/1e3, l.P999/1e3)
@@ -168,6 +174,11 @@ func (r *Report) Print(w io.Writer) {
 		fmt.Fprintf(w, "catch-up: backlog of %d records (%.1f MB) %s %.2f s at %.2f MB/s; produce 99th %.3f ms before, %.3f ms meanwhile\n",
 			c.BacklogRecords, c.BacklogMB, outcome, c.Seconds, c.ConsumedMBPerSecond, c.Before.P99/1e3, r.Produce.P99/1e3)
 	}
+	r.printWrong(w)
+}
+
+// printWrong says what should not have happened.
+func (r *Report) printWrong(w io.Writer) {
 	if r.Unacked > 0 {
 		fmt.Fprintf(w, "COLLAPSED: %d records were not acknowledged %s after the end; they count with the latency that they had reached\n", r.Unacked, r.Options.Drain)
 	}

@@ -190,8 +190,8 @@ func throughput(r *side.Result) string {
 	return c.String()
 }
 
-// sweep draws p99 over throughput.
-func sweep(r *side.Result) string {
+// sweep draws a latency over throughput.
+func sweep(r *side.Result, key, title string) string {
 	type point struct{ mb, us float64 }
 	lines := map[string][]point{}
 	var values []float64
@@ -204,7 +204,7 @@ func sweep(r *side.Result) string {
 	}
 	for _, t := range r.Targets {
 		for _, name := range cases {
-			mb, us := spreadOf(r, t, name, "mb_s"), spreadOf(r, t, name, "produce_p99_us")
+			mb, us := spreadOf(r, t, name, "mb_s"), spreadOf(r, t, name, key)
 			if mb.N > 0 && us.N > 0 {
 				lines[t] = append(lines[t], point{mb.Median, us.Median})
 				values = append(values, us.Median)
@@ -215,7 +215,7 @@ func sweep(r *side.Result) string {
 	if len(values) == 0 {
 		return ""
 	}
-	c := newCanvas(width, height, "produce p99 over throughput, 1 KB records, produced and consumed at once")
+	c := newCanvas(width, height, title)
 	x := axis{lo: 0, hi: most * 1.05, from: left, to: width - right}
 	lo, hi := logRange(values)
 	y := axis{lo: lo, hi: hi, from: height - bottom, to: top, log: true}

@@ -4,7 +4,7 @@
 //
 //	latency-CASE.svg      latency over percentile for each target, lines the median of the rounds, bands their spread
 //	throughput.svg        MB/s of Kafka's own tools, bars the median, whiskers the spread
-//	load.svg              latency over throughput, from the sweep of rates of the full profile
+//	load.svg, load-e2e.svg   latency over throughput, from the sweep of rates of the full profile
 package main
 
 import (
@@ -46,8 +46,10 @@ func run(out string, args []string) error {
 		{"latency-probe-5000", latency(r, "probe-5000", "produce", "1 KB produce, open loop, 5,000 requests a second over 4 connections", "")},
 		{"latency-probe-64", latency(r, "probe-64", "produce", "100 B produce, 64 connections with one request in flight each", "")},
 		{"latency-load-e2e", latency(r, "load", "end_to_end", fmt.Sprintf("produce to consume at %g MB/s of 1 KB records", r.Profile.LoadMB), "")},
+		{"latency-minio-load", latency(r, "minio-load", "end_to_end", fmt.Sprintf("produce to consume at %g MB/s, objects in MinIO, uploads and compaction running", r.Profile.MinIOLoadMB), "")},
 		{"throughput", throughput(r)},
-		{"load", sweep(r)},
+		{"load", sweep(r, "produce_p99_us", "produce p99 over throughput, 1 KB records, produced and consumed at once")},
+		{"load-e2e", sweep(r, "e2e_p99_us", "produce to consume p99 over throughput, 1 KB records")},
 	}
 	written := 0
 	for _, p := range plots {

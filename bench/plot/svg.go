@@ -159,11 +159,18 @@ func short(v float64) string { return strconv.FormatFloat(v, 'g', 3, 64) }
 // colors of targets tell apart for eyes of every kind (Okabe and Ito).
 var colors = map[string]string{"ringmq": "#0072b2", "ringmq-loop": "#56b4e9", "ringmq-minio": "#009e73", "kafka": "#d55e00", "kafka-synced": "#e69f00", "floor": "#777777"}
 
+// others are for variants of targets.
+var others = []string{"#cc79a7", "#000000", "#8c564b", "#b8a500", "#7f3fbf"}
+
 func color(target string) string {
 	if c, ok := colors[target]; ok {
 		return c
 	}
-	return "#cc79a7"
+	n := 0
+	for _, c := range []byte(target) {
+		n += int(c)
+	}
+	return others[n%len(others)]
 }
 
 // legend lists names with their colors in one row, from (x, y) to the right.

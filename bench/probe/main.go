@@ -5,6 +5,7 @@
 //	go run ./bench/probe -server 127.0.0.1:9092                       one connection, one in flight
 //	go run ./bench/probe -server 127.0.0.1:9092 -rate 5000 -conns 4   open loop
 //	go run ./bench/probe -server 127.0.0.1:9092 -conns 64 -size 100 -partitions 16
+//	go run ./bench/probe -server 127.0.0.1:9092 -rate 1000 -conns 4 -topics 1000 -partitions 10 -spread
 //
 // With -rate, requests that are unanswered when the measured time ends are waited for, at most as long as -drain. What is still unanswered
 // then counts with the latency that it has reached, and in the field "unanswered": a server that collapses does not look better for it.
@@ -30,7 +31,9 @@ import (
 type options struct {
 	server     string
 	topic      string
+	topics     int
 	partitions int
+	spread     bool
 	conns      int
 	rate       float64
 	size       int
@@ -47,7 +50,9 @@ func main() {
 	var o options
 	flag.StringVar(&o.server, "server", "127.0.0.1:9092", "broker")
 	flag.StringVar(&o.topic, "topic", "probe", "topic, created if missing")
-	flag.IntVar(&o.partitions, "partitions", 1, "partitions of the topic")
+	flag.IntVar(&o.topics, "topics", 1, "topics; with more than one their names are that of -topic with -0, -1, ...")
+	flag.IntVar(&o.partitions, "partitions", 1, "partitions of each topic")
+	flag.BoolVar(&o.spread, "spread", false, "each request to the next partition, through all topics; default: each connection keeps to one of the first topic")
 	flag.IntVar(&o.conns, "conns", 1, "connections")
 	flag.Float64Var(&o.rate, "rate", 0, "requests a second over all connections; 0: one in flight per connection")
 	flag.IntVar(&o.size, "size", 1024, "bytes of a record's value")
@@ -86,14 +91,14 @@ type connection struct {
 
 func run(ctx context.Context, o options) error {
 	switch {
-	case o.conns < 1 || o.partitions < 1 || o.records < 1 || o.size < 0 || o.rate < 0:
-		return errors.New("connections, partitions and records must be at least 1, size and rate not negative")
+	case o.conns < 1 || o.topics < 1 || o.partitions < 1 || o.records < 1 || o.size < 0 || o.rate < 0:
+		return errors.New("connections, topics, partitions and records must be at least 1, size and rate not negative")
 	case o.acks != -1 && o.acks != 1:
 		return fmt.Errorf("-acks %d: there is no latency without an acknowledgement; allowed -1, 1", o.acks)
 	}
 	setup, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if err := wire.CreateTopic(setup, o.server, o.topic, o.partitions, nil); err != nil {
+	if err := wire.CreateTopics(setup, o.server, o.names(), o.partitions, nil); err != nil {
 		return err
 	}
 	if o.rate > 0 { // each connection's sender sleeps on a thread of its own
@@ -166,21 +171,20 @@ func (m *connection) drive(ctx context.Context, o options, index int, start, beg
 	for range o.records {
 		b.Add(value)
 	}
-	frame := wire.ProduceFrame(nil, client, o.topic, int32(index%o.partitions), int16(o.acks), b.Bytes())
+	f := o.frames(client, index, b.Bytes())
 	if o.rate == 0 {
-		return m.closedLoop(c, frame, begin, end)
+		return m.closedLoop(c, f, begin, end)
 	}
-	return m.openLoop(c, frame, measure.NewSchedule(start, o.rate).Share(index, o.conns), begin, end, o.drain)
+	return m.openLoop(c, f, measure.NewSchedule(start, o.rate).Share(index, o.conns), begin, end, o.drain)
 }
 
-func (m *connection) closedLoop(c *wire.Conn, frame []byte, begin, end time.Time) error {
+func (m *connection) closedLoop(c *wire.Conn, f frames, begin, end time.Time) error {
 	for id := int32(1); ; id++ {
 		sent := time.Now()
 		if sent.After(end) {
 			return nil
 		}
-		wire.SetCorrelation(frame, id)
-		if err := c.Send(frame); err != nil {
+		if err := c.Send(f.next(id)); err != nil {
 			return err
 		}
 		if err := c.ReceiveProduced(id); err != nil {
@@ -193,11 +197,11 @@ func (m *connection) closedLoop(c *wire.Conn, frame []byte, begin, end time.Time
 }
 
 // openLoop sends on schedule, whatever comes back. Answers come in the order of the requests, so their numbers say when they were due.
-func (m *connection) openLoop(c *wire.Conn, frame []byte, schedule measure.Schedule, begin, end time.Time, drain time.Duration) error {
+func (m *connection) openLoop(c *wire.Conn, f frames, schedule measure.Schedule, begin, end time.Time, drain time.Duration) error {
 	total := schedule.Due(end.Add(-1)) // end is the first time that is not in it
 	c.SetDeadline(end.Add(drain))
 	failed := make(chan error, 1)
-	go func() { failed <- m.send(c, frame, schedule, total, begin) }()
+	go func() { failed <- m.send(c, f, schedule, total, begin) }()
 	for i := range total {
 		due := schedule.At(i)
 		if err := c.ReceiveProduced(int32(i)); err != nil {
@@ -224,7 +228,7 @@ func (m *connection) openLoop(c *wire.Conn, frame []byte, schedule measure.Sched
 	return <-failed
 }
 
-func (m *connection) send(c *wire.Conn, frame []byte, schedule measure.Schedule, total int64, begin time.Time) error {
+func (m *connection) send(c *wire.Conn, f frames, schedule measure.Schedule, total int64, begin time.Time) error {
 	p := measure.NewPacer()
 	defer p.Close()
 	for i := range total {
@@ -233,8 +237,7 @@ func (m *connection) send(c *wire.Conn, frame []byte, schedule measure.Schedule,
 		if !due.Before(begin) {
 			m.late.Record(time.Since(due))
 		}
-		wire.SetCorrelation(frame, int32(i))
-		if err := c.Send(frame); err != nil {
+		if err := c.Send(f.next(int32(i))); err != nil {
 			return err
 		}
 	}

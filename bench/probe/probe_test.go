@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
+	"fmt"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ringmq/ringmq/bench/measure"
 	"github.com/ringmq/ringmq/bench/wire/wiretest"
@@ -73,5 +77,40 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 		b.ErrorCode.Store(0)
+	}
+}
+
+// TestSpread: the connections together go through all partitions of all topics, each once in a turn.
+func TestSpread(t *testing.T) {
+	o := options{topic: "t", topics: 3, partitions: 4, conns: 5, spread: true}
+	seen := map[string]int{}
+	for index := range o.conns {
+		f := o.frames("c", index, []byte("batch"))
+		for i := range f {
+			frame := f.next(int32(i))
+			if got := binary.BigEndian.Uint32(frame[8:]); got != uint32(i) {
+				t.Errorf("correlation id %d, want %d", got, i)
+			}
+			var req kmsg.ProduceRequest
+			req.Version = 9
+			if err := req.ReadFrom(frame[4+8+2+1+1:]); err != nil {
+				t.Fatal(err)
+			}
+			seen[fmt.Sprint(req.Topics[0].Topic, " ", req.Topics[0].Partitions[0].Partition)]++
+		}
+	}
+	for topic := range 3 {
+		for p := range 4 {
+			if name := fmt.Sprintf("t-%d %d", topic, p); seen[name] != 1 {
+				t.Errorf("%s %d times", name, seen[name])
+			}
+		}
+	}
+	if len(seen) != 12 {
+		t.Errorf("%v", seen)
+	}
+	o.spread = false
+	if f := o.frames("c", 6, nil); len(f) != 1 {
+		t.Errorf("%d frames for a connection that keeps to its partition", len(f))
 	}
 }

@@ -16,6 +16,7 @@ type RingMQ struct {
 	Binary    string   // path of bin/ringmq
 	Dir       string   // holds everything of the node
 	Overrides []string // further key=value settings; they win
+	Args      []string // further arguments of "server start"
 	Env       []string // further environment
 
 	port, controllerPort int
@@ -63,7 +64,7 @@ func (r *RingMQ) Launch() error {
 	}, r.Overrides...) {
 		args = append(args, "--override", o)
 	}
-	cmd := exec.Command(r.Binary, args...)
+	cmd := exec.Command(r.Binary, append(args, r.Args...)...)
 	cmd.Env = append(os.Environ(), r.Env...)
 	p, err := start("ringmq", filepath.Join(r.Dir, "server.log"), cmd)
 	if err != nil {

@@ -16,6 +16,16 @@ import (
 type testCase struct {
 	name string
 	run  func(ctx context.Context, s *session, rec *Record) error
+	// own is not nil when the case has a server of its own, on fresh data: it needs other settings, or leaves too much behind.
+	own *ownServer
+	// on says for which targets the case makes sense; nil: for all.
+	on func(target string) bool
+}
+
+// ownServer is how the server of a case differs from the target's.
+type ownServer struct {
+	settings  []string
+	args, env []string // of RingMQ
 }
 
 const (
@@ -28,29 +38,44 @@ const (
 // uploads, garbage) shall not fall on them.
 func (p Profile) cases() []testCase {
 	list := []testCase{
-		{"start", startCase},
-		{"idle", idleCase},
-		{"floor", floorCase},
-		{"probe-1", probeCase("-size", "1024")},
-		{"probe-1000", probeCase("-size", "1024", "-conns", "4", "-rate", "1000")},
-		{"probe-5000", probeCase("-size", "1024", "-conns", "4", "-rate", "5000")},
-		{"probe-64", probeCase("-size", "100", "-conns", "64", "-partitions", "16")},
-		{"java-5000", javaProduce(func(p Profile) int { return p.Java5kRecords }, 5000)},
-		{"java-e2e", javaE2E},
-		{"load", loadCase(p.LoadMB, func(p Profile) time.Duration { return p.LoadFor })},
+		{name: "start", run: startCase},
+		{name: "idle", run: idleCase},
+		{name: "floor", run: floorCase},
+		{name: "probe-1", run: probeCase("-size", "1024")},
+		{name: "probe-1000", run: probeCase("-size", "1024", "-conns", "4", "-rate", "1000")},
+		{name: "probe-5000", run: probeCase("-size", "1024", "-conns", "4", "-rate", "5000")},
+		{name: "probe-64", run: probeCase("-size", "100", "-conns", "64", "-partitions", "16")},
+		{name: "java-5000", run: javaProduce(func(p Profile) int { return p.Java5kRecords }, 5000)},
+		{name: "java-e2e", run: javaE2E},
+		{name: "load", run: loadCase(p.LoadMB, func(p Profile) time.Duration { return p.LoadFor })},
 	}
 	for _, mb := range p.SweepMB {
-		list = append(list, testCase{"sweep-" + strconv.FormatFloat(mb, 'g', -1, 64), loadCase(mb, func(p Profile) time.Duration { return p.SweepFor })})
+		list = append(list, testCase{name: "sweep-" + strconv.FormatFloat(mb, 'g', -1, 64), run: loadCase(mb, func(p Profile) time.Duration { return p.SweepFor })})
 	}
 	list = append(list,
-		testCase{"java-max", javaProduce(func(p Profile) int { return p.JavaRecords }, -1)},
-		testCase{batchCase, javaProduce(func(p Profile) int { return p.BatchRecords }, -1, "batch.size=131072", "linger.ms=5")},
-		testCase{"java-consume", javaConsume},
-		testCase{"loaded", loadedCase},
-		testCase{"life", lifeCase},
+		testCase{name: "java-max", run: javaProduce(func(p Profile) int { return p.JavaRecords }, -1)},
+		testCase{name: batchCase, run: javaProduce(func(p Profile) int { return p.BatchRecords }, -1, "batch.size=131072", "linger.ms=5")},
+		testCase{name: "java-consume", run: javaConsume},
+		testCase{name: "loaded", run: loadedCase},
+		testCase{name: "life", run: lifeCase},
 	)
 	if p.Cold {
-		list = append(list, testCase{"java-consume-cold", javaConsumeCold})
+		list = append(list, testCase{name: "java-consume-cold", run: javaConsumeCold})
+	}
+	return append(list, p.ownCases()...)
+}
+
+// ownCases have a server of their own each.
+func (p Profile) ownCases() []testCase {
+	var list []testCase
+	if p.Partitions > 0 {
+		list = append(list, testCase{name: "partitions", run: partitionsCase, own: &ownServer{}})
+	}
+	if p.BesideFor > 0 {
+		list = append(list, testCase{name: "fairness", run: fairnessCase, own: &ownServer{}})
+	}
+	if p.MinIOLoadFor > 0 {
+		list = append(list, p.minioLoad())
 	}
 	return list
 }
@@ -78,29 +103,6 @@ func idleCase(ctx context.Context, s *session, rec *Record) error {
 	rec.set("rss_mb", float64(rec.Server.ResidentBytes)/mib)
 	rec.set("cpu_percent", 100*rec.Server.CPUSeconds/rec.Host.Seconds)
 	return nil
-}
-
-// floorResult is what bench/floor prints.
-type floorResult struct {
-	Bytes       int             `json:"bytes"`
-	Depth       int             `json:"depth"`
-	MBPerSecond float64         `json:"mb_per_second"`
-	Latency     measure.Latency `json:"latency"`
-}
-
-// floorCase writes the device itself, beside the idle server and right before the probes.
-func floorCase(ctx context.Context, s *session, rec *Record) error {
-	return s.measured(ctx, rec, func() error {
-		for _, c := range []struct{ size, depth, prefix string }{{"4096", "1", "4k1_"}, {"65536", "8", "64k8_"}} {
-			var r []floorResult
-			if err := s.program(ctx, &r, "floor", "-json", "-dir", s.dir, "-file-mb", "64", "-sizes", c.size, "-depths", c.depth, "-duration", s.o.Profile.FloorFor.String()); err != nil {
-				return err
-			}
-			rec.latency("floor "+c.prefix, c.prefix, r[0].Latency)
-			rec.set(c.prefix+"mb_s", r[0].MBPerSecond)
-		}
-		return nil
-	})
 }
 
 // probeResult is what bench/probe prints.
@@ -252,11 +254,16 @@ func javaE2E(ctx context.Context, s *session, rec *Record) error {
 
 // loadCase drives records of 1 KB through at a rate, over 4 partitions, with 2 producers and 2 consumers.
 func loadCase(mb float64, duration func(Profile) time.Duration) func(context.Context, *session, *Record) error {
+	return loadOver(4, mb, duration)
+}
+
+// loadOver is loadCase with a number of partitions.
+func loadOver(partitions int, mb float64, duration func(Profile) time.Duration) func(context.Context, *session, *Record) error {
 	return func(ctx context.Context, s *session, rec *Record) error {
 		var r loadgen.Report
 		err := s.measured(ctx, rec, func() error {
 			return s.program(ctx, &r, "load", "--json", "--quiet", "-B", s.in.Seed(), "-X", rec.Case, "-f", strconv.FormatFloat(mb, 'g', -1, 64), "-s", strconv.Itoa(kb),
-				"-n", "4", "-p", "2", "-c", "2", "-w", s.o.Profile.Warmup.String(), "-d", duration(s.o.Profile).String(),
+				"-n", strconv.Itoa(partitions), "-p", "2", "-c", "2", "-w", s.o.Profile.Warmup.String(), "-d", duration(s.o.Profile).String(),
 				"-P", "batch.size=131072,linger.ms=1", "--drain", "10s")
 		})
 		if err != nil {

@@ -31,6 +31,8 @@ type Record struct {
 	Target string    `json:"target"`
 	Case   string    `json:"case"`
 	At     time.Time `json:"at"`
+	// Settings are those of the server that this case has besides the target's.
+	Settings []string `json:"settings,omitempty"`
 	// Values are the case's metrics by key; see Metrics for their meaning and unit.
 	Values map[string]float64 `json:"values,omitempty"`
 	// Latencies are whole distributions, by name: produce, end_to_end, floor.

@@ -41,6 +41,9 @@ func (r *Result) columns() []column {
 		if !strings.HasPrefix(t, "ringmq") {
 			continue
 		}
+		if base := r.before(t); base != "" {
+			cols = append(cols, against(t, base))
+		}
 		for _, base := range []string{"kafka", "kafka-synced"} {
 			if slices.Contains(r.Targets, base) && (base == "kafka" || t == "ringmq") {
 				cols = append(cols, against(t, base))
@@ -54,6 +57,17 @@ func (r *Result) columns() []column {
 		}})
 	}
 	return cols
+}
+
+// before is what a variant is compared with: its base if that was run too, else the first variant of the same base; nothing for the first.
+func (r *Result) before(t string) string {
+	if base := baseOf(t); base != t && slices.Contains(r.Targets, base) {
+		return base
+	}
+	if first := slices.IndexFunc(r.Targets, func(o string) bool { return baseOf(o) == baseOf(t) }); t != baseOf(t) && r.Targets[first] != t {
+		return r.Targets[first]
+	}
+	return ""
 }
 
 // cell is a target's value; a case that failed in every round says so, one that failed in some has a mark.
@@ -103,7 +117,9 @@ func (r *Result) Markdown() string {
 		r.Rounds, r.Ended.Sub(r.Started).Round(time.Second))
 	b.WriteString("Median over the rounds, and in brackets the lowest and the highest. Ratios are made within a round; below 1 is better for times, above 1 for rates. " +
 		"MB and GB are MiB and GiB. Client and server share the machine; the server's processor time is that of its process.\n\n")
+	r.writeGoals(&b)
 	r.writeTable(&b)
+	r.writeFloor(&b)
 	r.writeContext(&b)
 	return b.String()
 }
@@ -136,8 +152,9 @@ var optional = map[string]bool{"minio_cpu_s_per_gb": true}
 // writeContext says what the numbers were made on and with, and what failed.
 func (r *Result) writeContext(b *strings.Builder) {
 	m := r.Machine
-	fmt.Fprintf(b, "\nLoad at a rate: %g MB/s offered. The device itself: O_DIRECT|O_DSYNC writes of 4 KiB, one at a time, for latencies; of 64 KiB, eight at a time, for rates; "+
-		"written beside each idle server, right before its probes. The server's processor time leaves out what the kernel does in threads of its own, such as writing "+
+	fmt.Fprintf(b, "\nLoad at a rate: %g MB/s offered. The column of the device has what the log does in that case: writes of 4 KiB, one at a time, beside single records; of 16 KiB, two at a time, beside "+
+		"64 connections; of 64 KiB, two at a time, beside load at a rate; of 256 KiB, two at a time, beside unlimited producers; "+
+		"all written beside each idle server, right before its probes. The server's processor time leaves out what the kernel does in threads of its own, such as writing "+
 		"back a page cache; the whole machine's contains it. Until quiet: work that a server put off (uploads) is counted too.\n", r.Profile.LoadMB)
 	fmt.Fprintf(b, "\n## Machine and versions\n\n- %d x %s, %d MiB, kernel %s, %s\n- data on %s, %s; write cache: %s; scheduler: %s\n", m.CPUs, m.Processor, m.MemoryMB, m.Kernel,
 		m.System, m.Device, m.FileSystem, m.WriteCache, m.Scheduler)
@@ -147,6 +164,9 @@ func (r *Result) writeContext(b *strings.Builder) {
 	b.WriteString("\n## Settings that differ from a server's defaults\n\n")
 	for _, t := range r.Targets {
 		fmt.Fprintf(b, "- %s: `%s`\n", r.Titles[t], strings.Join(r.Settings[t], "` `"))
+	}
+	for _, own := range r.ownSettings() {
+		fmt.Fprintf(b, "- %s\n", own)
 	}
 	steal := map[string][]float64{}
 	for _, rec := range r.Records {
@@ -168,6 +188,16 @@ func (r *Result) writeContext(b *strings.Builder) {
 	if len(wrong) > 0 {
 		b.WriteString("\n## What failed or was left out\n\n- " + strings.Join(wrong, "\n- ") + "\n")
 	}
+}
+
+// ownSettings are those that single cases have for their servers.
+func (r *Result) ownSettings() (out []string) {
+	for _, rec := range r.Records {
+		if line := fmt.Sprintf("in case %s also: `%s`", rec.Case, strings.Join(rec.Settings, "` `")); len(rec.Settings) > 0 && !slices.Contains(out, line) {
+			out = append(out, line)
+		}
+	}
+	return out
 }
 
 func oneLine(s string) string {

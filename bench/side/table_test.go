@@ -4,6 +4,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ func result() *Result {
 		Titles: map[string]string{}, Settings: map[string][]string{"kafka-synced": {"log.flush.interval.messages=1"}}, Versions: map[string]string{"Java": "17"},
 		Machine: host.Machine{CPUs: 2, Processor: "P"}}
 	for _, t := range r.Targets {
-		r.Titles[t] = targets[t].title
+		r.Titles[t] = targets[t].title // no variants here
 	}
 	add := func(round int, target, name string, values map[string]float64, failure string) {
 		r.Records = append(r.Records, Record{Round: round, Target: target, Case: name, Values: values, Error: failure, Host: host.Load{Seconds: 1, StealPercent: float64(round)}})
@@ -30,6 +31,9 @@ func result() *Result {
 			add(round+1, t, "probe-1", map[string]float64{"p50_us": v[i]}, "")
 		}
 	}
+	add(1, "ringmq", "start", map[string]float64{"first_ack_ms": 299}, "")
+	add(2, "ringmq", "start", map[string]float64{"first_ack_ms": 303}, "")
+	r.Records[len(r.Records)-1].Settings = []string{"own=1"}
 	add(1, "ringmq", "java-max", map[string]float64{"mb_s": 100}, "")
 	add(1, "kafka", "java-max", map[string]float64{"mb_s": 50}, "")
 	add(2, "ringmq", "java-max", map[string]float64{"mb_s": 120}, "")
@@ -72,12 +76,16 @@ func TestTable(t *testing.T) {
 			t.Errorf("got  %q\nwant %q", got, want)
 		}
 	}
-	for _, want := range []string{"2 round(s), ended after 1m30s", "round 2, kafka, java-max: it broke", "`log.flush.interval.messages=1`", "- Java: 17", "Kafka, not synced: 1.50 (1.00-2.00)"} {
+	for _, want := range []string{"2 round(s), ended after 1m30s", "round 2, kafka, java-max: it broke", "`log.flush.interval.messages=1`", "- Java: 17", "Kafka, not synced: 1.50 (1.00-2.00)",
+		"in case start also: `own=1`", "| durable 1 KB, one in flight: p50 | <= 400 us | 250 (200-300) | RingMQ | yes |",
+		"| p50 of that / Kafka, synced | <= 0.500 | 0.225 (0.200-0.250) | RingMQ | yes |",
+		"| process start to first acknowledgement, new data | <= 300 ms | 301 (299-303) | RingMQ | **no**, but in 1 of 2 rounds |",
+		"| 4096 | 1 | single records | 150 (100-200) |"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the text does not say %q:\n%s", want, text)
 		}
 	}
-	for _, not := range []string{"MinIO", "one in flight: p99.9", "resident"} {
+	for _, not := range []string{"objects in MinIO", "GC", "one in flight: p99.9", "resident"} {
 		if strings.Contains(text, not) {
 			t.Errorf("the text speaks of %q, which was not measured", not)
 		}
@@ -147,5 +155,25 @@ func TestMetricsMatchCases(t *testing.T) {
 	}
 	if got := number(math.NaN()); got != "NaN" {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestGoalsMatchMetrics(t *testing.T) {
+	for _, g := range Goals {
+		if !slices.ContainsFunc(Metrics, func(m Metric) bool { return m.Case == g.name && m.Key == g.key }) {
+			t.Errorf("no row of the table has what goal %q is about", g.title)
+		}
+		if _, ok := targets[g.against]; g.against != "" && !ok {
+			t.Errorf("%s: no target %q", g.title, g.against)
+		}
+	}
+	g := goal{bound: 10, atLeast: true}
+	for _, c := range []struct {
+		v    []float64
+		want string
+	}{{[]float64{10, 12}, "yes"}, {[]float64{9, 12, 13}, "yes, but not in 1 of 3 rounds"}, {[]float64{9}, "**no**"}} {
+		if got := g.met(c.v); got != c.want {
+			t.Errorf("%v: %s, want %s", c.v, got, c.want)
+		}
 	}
 }

@@ -44,13 +44,22 @@ func (i *instance) close() error {
 	return errors.Join(errs...)
 }
 
+// setup is what a server is made from.
+type setup struct {
+	dir      string   // empty
+	binary   string   // of RingMQ
+	settings []string // key=value
+	args     []string // further arguments of RingMQ's command line
+	env      []string // further environment of RingMQ
+}
+
 // target is a kind of server in one setting.
 type target struct {
 	title    string
 	kind     string // whose Settings apply
 	settings []string
-	// make prepares a server in an empty directory.
-	make func(ctx context.Context, o Options, dir string, settings []string) (*instance, error)
+	// make prepares a server.
+	make func(ctx context.Context, o Options, u setup) (*instance, error)
 }
 
 // common are settings of both servers. Without them consumers would wait for three seconds for other members, and the first group would
@@ -80,46 +89,52 @@ func TargetNames() []string {
 
 // settingsOf are all settings of a target that differ from the server's defaults, but for ports and directories.
 func (o Options) settingsOf(name string) []string {
-	t := targets[name]
-	return slices.Concat(common, t.settings, o.Settings[t.kind])
+	t, _ := targetOf(name)
+	all := slices.Concat(common, t.settings, o.Settings[t.kind])
+	if name != t.kind {
+		all = append(all, o.Settings[name]...)
+	}
+	return all
 }
 
-func makeRingMQ(_ context.Context, o Options, dir string, settings []string) (*instance, error) {
-	return &instance{server: &proc.RingMQ{Binary: o.Binary, Dir: dir, Overrides: settings}}, nil
+func makeRingMQ(_ context.Context, _ Options, u setup) (*instance, error) {
+	return &instance{server: &proc.RingMQ{Binary: u.binary, Dir: u.dir, Overrides: u.settings, Args: u.args, Env: u.env}}, nil
 }
 
 // loopBytes is the size of the loop device.
 const loopBytes = 1 << 30
 
-func makeRingMQLoop(ctx context.Context, o Options, dir string, settings []string) (*instance, error) {
-	l, err := proc.NewLoop(filepath.Join(dir, "device"), loopBytes)
+func makeRingMQLoop(ctx context.Context, o Options, u setup) (*instance, error) {
+	l, err := proc.NewLoop(filepath.Join(u.dir, "device"), loopBytes)
 	if err != nil {
 		return nil, err
 	}
-	i, err := makeRingMQ(ctx, o, dir, append(slices.Clone(settings), "s3.wal.path=0@file://"+l.Device))
+	u.settings = append(slices.Clone(u.settings), "s3.wal.path=0@file://"+l.Device)
+	i, err := makeRingMQ(ctx, o, u)
 	i.loop = l
 	return i, err
 }
 
-func makeRingMQMinIO(ctx context.Context, o Options, dir string, settings []string) (*instance, error) {
-	m := &proc.MinIO{Dir: filepath.Join(dir, "minio"), Bucket: "ringmq"}
+func makeRingMQMinIO(ctx context.Context, o Options, u setup) (*instance, error) {
+	m := &proc.MinIO{Dir: filepath.Join(u.dir, "minio"), Bucket: "ringmq"}
 	if err := m.Start(ctx); err != nil {
 		return nil, err
 	}
-	i, err := makeRingMQ(ctx, o, dir, append(slices.Clone(settings), "s3.data.buckets="+m.BucketURI()))
+	u.settings = append(slices.Clone(u.settings), "s3.data.buckets="+m.BucketURI())
+	i, err := makeRingMQ(ctx, o, u)
 	i.minio = m
 	return i, err
 }
 
-func makeKafka(ctx context.Context, o Options, dir string, settings []string) (*instance, error) {
+func makeKafka(ctx context.Context, o Options, u setup) (*instance, error) {
 	props := map[string]string{}
-	for _, s := range settings {
+	for _, s := range u.settings {
 		key, value, ok := strings.Cut(s, "=")
 		if !ok {
 			return nil, fmt.Errorf("side: setting %q is not key=value", s)
 		}
 		props[key] = value
 	}
-	k := &proc.Kafka{Java: o.Java, ClassPath: o.ClassPath, Dir: dir, Properties: props}
+	k := &proc.Kafka{Java: o.Java, ClassPath: o.ClassPath, Dir: u.dir, Properties: props}
 	return &instance{server: k}, k.Format(ctx)
 }

@@ -9,7 +9,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -100,101 +99,4 @@ func (c *Conn) Request(req kmsg.Request) (kmsg.Response, error) {
 		return nil, fmt.Errorf("wire: %s: decode the answer of %d bytes: %w", name, len(body), err)
 	}
 	return resp, nil
-}
-
-// CreateTopic creates a topic; one that exists is fine. It returns when each partition is served by its leader.
-func CreateTopic(ctx context.Context, address, topic string, partitions int, configs map[string]string) error {
-	c, err := Dial(ctx, address, "bench-admin")
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	if at, ok := ctx.Deadline(); ok {
-		c.SetDeadline(at)
-	}
-	req := kmsg.NewPtrCreateTopicsRequest()
-	req.Version, req.TimeoutMillis = 5, 30_000
-	t := kmsg.NewCreateTopicsRequestTopic()
-	t.Topic, t.NumPartitions, t.ReplicationFactor = topic, int32(partitions), 1
-	for k, v := range configs {
-		cfg := kmsg.NewCreateTopicsRequestTopicConfig()
-		cfg.Name, cfg.Value = k, kmsg.StringPtr(v)
-		t.Configs = append(t.Configs, cfg)
-	}
-	req.Topics = append(req.Topics, t)
-	resp, err := c.Request(req)
-	if err != nil {
-		return err
-	}
-	for _, rt := range resp.(*kmsg.CreateTopicsResponse).Topics {
-		if rt.ErrorCode != 0 && rt.ErrorCode != kerr.TopicAlreadyExists.Code {
-			return fmt.Errorf("wire: create topic %s: %w", topic, kerr.ErrorForCode(rt.ErrorCode))
-		}
-	}
-	return c.awaitServed(ctx, topic, partitions)
-}
-
-func (c *Conn) awaitServed(ctx context.Context, topic string, partitions int) error {
-	for {
-		n, err := c.served(topic, partitions)
-		if err != nil {
-			return err
-		}
-		if n >= partitions {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wire: topic %s has %d partitions that are served, want %d: %w", topic, n, partitions, ctx.Err())
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
-}
-
-// served counts the partitions whose log the broker finds. Metadata would not do: it names a leader before that leader knows.
-func (c *Conn) served(topic string, partitions int) (int, error) {
-	req := kmsg.NewPtrListOffsetsRequest()
-	req.Version, req.ReplicaID = 5, -1
-	t := kmsg.NewListOffsetsRequestTopic()
-	t.Topic = topic
-	for i := range partitions {
-		p := kmsg.NewListOffsetsRequestTopicPartition()
-		p.Partition, p.Timestamp, p.CurrentLeaderEpoch = int32(i), -1, -1
-		t.Partitions = append(t.Partitions, p)
-	}
-	req.Topics = append(req.Topics, t)
-	resp, err := c.Request(req)
-	if err != nil {
-		return 0, err
-	}
-	n := 0
-	for _, rt := range resp.(*kmsg.ListOffsetsResponse).Topics {
-		for _, p := range rt.Partitions {
-			if p.ErrorCode == 0 {
-				n++
-			}
-		}
-	}
-	return n, nil
-}
-
-// DeleteTopic removes a topic; one that does not exist is fine.
-func DeleteTopic(ctx context.Context, address, topic string) error {
-	c, err := Dial(ctx, address, "bench-admin")
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	req := kmsg.NewPtrDeleteTopicsRequest()
-	req.Version, req.TimeoutMillis, req.TopicNames = 5, 30_000, []string{topic}
-	resp, err := c.Request(req)
-	if err != nil {
-		return err
-	}
-	for _, t := range resp.(*kmsg.DeleteTopicsResponse).Topics {
-		if t.ErrorCode != 0 && t.ErrorCode != kerr.UnknownTopicOrPartition.Code {
-			return fmt.Errorf("wire: delete topic %s: %w", topic, kerr.ErrorForCode(t.ErrorCode))
-		}
-	}
-	return nil
 }

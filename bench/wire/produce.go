@@ -86,6 +86,15 @@ const offCorrelation = 8
 
 // ProduceFrame appends a whole Produce request for one batch, size prefix included.
 func ProduceFrame(dst []byte, client, topic string, partition int32, acks int16, batch []byte) []byte {
+	return produceFrame(dst, client, topic, partition, partition+1, acks, batch)
+}
+
+// ProduceFrameAll is ProduceFrame with the same batch for each of the first partitions of the topic.
+func ProduceFrameAll(dst []byte, client, topic string, partitions int, acks int16, batch []byte) []byte {
+	return produceFrame(dst, client, topic, 0, int32(partitions), acks, batch)
+}
+
+func produceFrame(dst []byte, client, topic string, first, end int32, acks int16, batch []byte) []byte {
 	start := len(dst)
 	dst = append(dst, 0, 0, 0, 0)                                  // size
 	dst = binary.BigEndian.AppendUint16(dst, uint16(kmsg.Produce)) // key
@@ -98,10 +107,14 @@ func ProduceFrame(dst []byte, client, topic string, partition int32, acks int16,
 	dst = binary.BigEndian.AppendUint32(dst, 30_000)               // timeout, ms
 	dst = append(dst, 2)                                           // one topic
 	dst = binary.AppendUvarint(dst, uint64(len(topic)+1))          //
-	dst = append(append(dst, topic...), 2)                         // one partition
-	dst = binary.BigEndian.AppendUint32(dst, uint32(partition))    //
-	dst = binary.AppendUvarint(dst, uint64(len(batch)+1))          //
-	dst = append(append(dst, batch...), 0, 0, 0)                   // tags of partition, topic, request
+	dst = append(dst, topic...)                                    //
+	dst = binary.AppendUvarint(dst, uint64(end-first+1))           // its partitions
+	for p := first; p < end; p++ {
+		dst = binary.BigEndian.AppendUint32(dst, uint32(p))
+		dst = binary.AppendUvarint(dst, uint64(len(batch)+1))
+		dst = append(append(dst, batch...), 0) // no tags
+	}
+	dst = append(dst, 0, 0) // tags of topic, request
 	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-4))
 	return dst
 }
@@ -113,12 +126,20 @@ func SetCorrelation(frame []byte, id int32) {
 
 // ReceiveProduced reads the answer to a ProduceFrame with the given correlation id. An error code of the server is an error of kerr.
 func (c *Conn) ReceiveProduced(id int32) error {
+	return c.ReceiveProducedAll(id, 1)
+}
+
+// ReceiveProducedAll is ReceiveProduced for an answer with a number of partitions.
+func (c *Conn) ReceiveProducedAll(id int32, partitions int) error {
 	got, body, err := c.Receive()
 	if err != nil {
 		return err
 	}
 	if got != id {
 		return fmt.Errorf("wire: produce: answer %d, want %d", got, id)
+	}
+	if partitions != 1 {
+		return producedAll(body, partitions)
 	}
 	// tags 1, topics 1 (one), name, partitions 1 (one), index 4, error code 2
 	if len(body) < 3 || body[0] != 0 || body[1] != 2 {
@@ -131,6 +152,30 @@ func (c *Conn) ReceiveProduced(id int32) error {
 	}
 	if code := int16(binary.BigEndian.Uint16(body[at:])); code != 0 {
 		return fmt.Errorf("wire: produce: %w", kerr.ErrorForCode(code))
+	}
+	return nil
+}
+
+// producedAll reads an answer with many partitions, for which speed does not matter.
+func producedAll(body []byte, partitions int) error {
+	var resp kmsg.ProduceResponse
+	resp.Version = produceVersion
+	if len(body) < 1 || body[0] != 0 {
+		return fmt.Errorf("wire: produce: malformed answer of %d bytes", len(body))
+	}
+	if err := resp.ReadFrom(body[1:]); err != nil {
+		return fmt.Errorf("wire: produce: malformed answer of %d bytes: %w", len(body), err)
+	}
+	n := 0
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			if n++; p.ErrorCode != 0 {
+				return fmt.Errorf("wire: produce: partition %d: %w", p.Partition, kerr.ErrorForCode(p.ErrorCode))
+			}
+		}
+	}
+	if n != partitions {
+		return fmt.Errorf("wire: produce: answer about %d partitions, want %d", n, partitions)
 	}
 	return nil
 }

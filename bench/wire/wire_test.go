@@ -166,3 +166,34 @@ func TestRoundTrip(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAllPartitions: one request with a batch for each partition, and an answer that says when one of them failed.
+func TestAllPartitions(t *testing.T) {
+	b := wiretest.Start(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := wire.CreateTopics(ctx, b.Addr(), []string{"t", "u"}, 200, nil); err != nil {
+		t.Fatal(err)
+	}
+	c, err := wire.Dial(ctx, b.Addr(), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	frame := wire.ProduceFrameAll(nil, "test", "t", 200, -1, batchOf("a"))
+	if err := errors.Join(c.Send(frame), c.ReceiveProducedAll(0, 200)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(c.Send(frame), c.ReceiveProducedAll(0, 199)); err == nil {
+		t.Error("an answer about too many partitions was taken")
+	}
+	f := wire.NewFetcher(c, "t", map[int32]int64{199: 0}, wire.FetchOptions{MaxWaitMillis: 1000, MinBytes: 1, MaxBytes: 1 << 20, PartitionBytes: 1 << 20})
+	n := 0
+	if err := f.Poll(func(int32, int64, []byte) { n++ }); err != nil || n != 2 {
+		t.Errorf("%d records, %v", n, err)
+	}
+	b.ErrorCode.Store(int32(kerr.KafkaStorageError.Code))
+	if err := errors.Join(c.Send(frame), c.ReceiveProducedAll(0, 200)); !errors.Is(err, kerr.KafkaStorageError) {
+		t.Errorf("got %v", err)
+	}
+}

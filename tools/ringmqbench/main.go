@@ -3,6 +3,7 @@
 //	make bench                                    short: some minutes
 //	make bench-full                               long: hours
 //	bin/bench/ringmqbench -profile short -rounds 3 -targets ringmq,kafka -cases probe -out out/
+//	bin/bench/ringmqbench -targets ringmq@old=/tmp/ringmq,ringmq@new,ringmq@deep -set ringmq@deep:s3.wal.path='0@file:///mnt/w?iodepth=4'
 //
 // It writes side.json and side.md into the directory of -out. The servers keep their data below -work while they run: that decides on the
 // device that is measured. The programs probe, load and floor must lie beside it.
@@ -30,6 +31,7 @@ type options struct {
 	side.Options
 	targets, cases, profile string
 	ringmqSet, kafkaSet     list
+	set                     list
 }
 
 // list is a flag that may be given many times.
@@ -42,13 +44,15 @@ func main() {
 	var o options
 	flag.StringVar(&o.profile, "profile", "short", "how long everything takes: smoke, short, full")
 	flag.IntVar(&o.Rounds, "rounds", 2, "how often every target is run")
-	flag.StringVar(&o.targets, "targets", "ringmq,ringmq-loop,kafka,kafka-synced", "what to run: "+strings.Join(side.TargetNames(), ", "))
+	flag.StringVar(&o.targets, "targets", "ringmq,ringmq-loop,kafka,kafka-synced", "what to run: "+strings.Join(side.TargetNames(), ", ")+
+		"; NAME@LABEL[=BINARY] for one of them beside another of its kind")
 	flag.StringVar(&o.cases, "cases", "", "only cases whose names begin with one of these, separated by commas")
 	flag.StringVar(&o.Out, "out", "", "directory for the results; default: .run/bench/<time>")
 	flag.StringVar(&o.Work, "work", ".run/bench/work", "directory for the servers' data")
 	flag.StringVar(&o.Binary, "binary", "bin/ringmq", "the RingMQ binary")
 	flag.Var(&o.ringmqSet, "ringmq-set", "key=value for RingMQ, may be repeated")
 	flag.Var(&o.kafkaSet, "kafka-set", "key=value for Kafka, may be repeated")
+	flag.Var(&o.set, "set", "TARGET:key=value for one target, may be repeated")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -63,7 +67,8 @@ func run(ctx context.Context, o options) error {
 	if o.Profile, ok = side.Profiles[o.profile]; !ok {
 		return fmt.Errorf("-profile %q; allowed smoke, short, full", o.profile)
 	}
-	o.Targets, o.Cases = split(o.targets), split(o.cases)
+	o.Cases = split(o.cases)
+	o.Targets, o.Binaries = side.ParseTargets(o.targets)
 	if o.Out == "" {
 		o.Out = filepath.Join(".run", "bench", time.Now().UTC().Format("20060102-150405"))
 	}
@@ -78,6 +83,14 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 	}
+	for t, b := range o.Binaries {
+		if o.Binaries[t], err = filepath.Abs(b); err != nil {
+			return err
+		}
+	}
+	if o.Settings, err = o.settings(); err != nil {
+		return err
+	}
 	kit, err := javakit.Open(ctx)
 	if err != nil {
 		return err
@@ -86,8 +99,10 @@ func run(ctx context.Context, o options) error {
 	o.Tool = func(ctx context.Context, name string, args ...string) (string, error) {
 		return tool(ctx, kit, name, args)
 	}
-	o.Settings = map[string][]string{"ringmq": o.ringmqSet, "kafka": o.kafkaSet}
 	o.Versions = versions(ctx, o.Binary, kit)
+	for t, b := range o.Binaries {
+		o.Versions[t] = commit(ctx, b)
+	}
 	o.Progress = os.Stdout
 	if _, err := side.Run(ctx, o.Options); err != nil {
 		return err
@@ -98,6 +113,19 @@ func run(ctx context.Context, o options) error {
 	}
 	fmt.Printf("\n%s\nwritten to %s\n", table, o.Out)
 	return nil
+}
+
+// settings are those of kinds of servers, and of single targets.
+func (o options) settings() (map[string][]string, error) {
+	all := map[string][]string{"ringmq": o.ringmqSet, "kafka": o.kafkaSet}
+	for _, s := range o.set {
+		target, setting, ok := strings.Cut(s, ":")
+		if !ok || !strings.Contains(setting, "=") || target == "" {
+			return nil, fmt.Errorf("-set %q is not TARGET:key=value", s)
+		}
+		all[target] = append(all[target], setting)
+	}
+	return all, nil
 }
 
 func split(s string) []string {

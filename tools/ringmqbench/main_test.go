@@ -24,7 +24,7 @@ func TestSmoke(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", tools+string(filepath.Separator), "../../bench/probe", "../../bench/load", "../../bench/floor").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	o := side.Options{Out: t.TempDir(), Work: t.TempDir(), Rounds: 1, Targets: []string{"ringmq"}, Cases: []string{"idle", "probe", "java-5000", "java-e2e", "load", "java-batch", "java-consume"},
+	o := side.Options{Out: t.TempDir(), Work: t.TempDir(), Rounds: 1, Targets: []string{"ringmq"}, Cases: []string{"idle", "probe", "java-5000", "java-e2e", "load", "java-batch", "java-consume", "partitions", "fairness"},
 		Profile: side.Smoke, Binary: binary, Tools: tools, Java: kit.Java, ClassPath: kit.ClassPath, Versions: versions(t.Context(), binary, kit)}
 	o.Profile.Cold = false // needs root
 	o.Tool = func(ctx context.Context, name string, args ...string) (string, error) {
@@ -42,7 +42,7 @@ func TestSmoke(t *testing.T) {
 			t.Errorf("%s: %s", rec.Case, rec.Error)
 		}
 	}
-	for _, name := range []string{"start", "idle", "probe-1", "probe-1000", "probe-5000", "probe-64", "java-5000", "java-e2e", "load", "java-batch", "java-consume", "life"} {
+	for _, name := range []string{"start", "idle", "probe-1", "probe-1000", "probe-5000", "probe-64", "java-5000", "java-e2e", "load", "java-batch", "java-consume", "life", "partitions", "fairness"} {
 		if !seen[name] {
 			t.Errorf("case %s was not run", name)
 		}
@@ -68,5 +68,18 @@ func TestSmoke(t *testing.T) {
 func TestRunRefuses(t *testing.T) {
 	if err := run(t.Context(), options{profile: "long"}); err == nil || !strings.Contains(err.Error(), "smoke, short, full") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	o := options{ringmqSet: list{"a=1"}, set: list{"ringmq@x:s3.wal.path=0@file:///d?capacity=1", "ringmq@x:b=2", "ringmq:c=3"}}
+	got, err := o.settings()
+	if err != nil || strings.Join(got["ringmq@x"], " ") != "s3.wal.path=0@file:///d?capacity=1 b=2" || strings.Join(got["ringmq"], " ") != "a=1 c=3" {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, bad := range []string{"a=1", "ringmq:a", ":a=1"} {
+		if _, err := (options{set: list{bad}}).settings(); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
 	}
 }
