@@ -29,6 +29,7 @@ type story struct {
 	rng   *rand.Rand
 	tally map[string]int // what happened, for the log of the test
 	fired bool           // a fault has been injected in this life
+	lazy  float64        // how often the device lets its writes be for a while
 
 	earlier   *run // the last life that got as far as its flush, and the event before which it ended
 	earlierAt int
@@ -63,7 +64,7 @@ func storyOptions() wal.Options {
 
 // pick ends writes in any order, and sometimes none for a while.
 func (s *story) pick(n int) int {
-	if s.rng.IntN(3) == 0 {
+	if s.rng.Float64() < s.lazy {
 		return -1
 	}
 	return s.rng.IntN(n)
@@ -98,6 +99,7 @@ func (s *story) live(d *waltest.Disk, steps int, judge func(found []rec, end wal
 	r.cond = sync.NewCond(&r.mu)
 	o := storyOptions()
 	o.QueueDepth = 1 + s.rng.IntN(5)
+	s.lazy = []float64{0.2, 0.6, 0.9}[s.rng.IntN(3)]
 	large := s.rng.IntN(5) == 0
 	failedAt := -1 // writes begun when the device's failure was noticed
 	o.OnFailure = func(error) { failedAt = d.Writes() }
