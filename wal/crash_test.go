@@ -38,6 +38,7 @@ type run struct {
 	known   int            // lineage[:known] was recovered: it must survive once Recover has flushed
 	sure    int            // lineage[:sure] had been acknowledged in an earlier life: it must survive anyway
 	trims   []wal.Position // in the order of their marks
+	floor   wal.Position   // trimmed in earlier lives: what lies below may be gone, or come back
 	acks    int
 	cond    *sync.Cond
 	failed  error
@@ -191,7 +192,7 @@ func (r *run) trim(l *wal.Log, rng *rand.Rand) {
 // verify judges what a recovery found after a crash before event at. It returns how many of the found records must survive from now on.
 func (r *run) verify(found []rec, at int) (sure int, err error) {
 	must := r.sure // records below it were acknowledged or recovered
-	var trim wal.Position
+	trim := r.floor
 	for _, e := range r.disk.History()[:at] {
 		switch {
 		case e.Kind == waltest.Flush:

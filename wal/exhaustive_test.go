@@ -20,7 +20,7 @@ func TestEveryCrash(t *testing.T) {
 	soak := os.Getenv("RINGMQ_SOAK") != ""
 	seeds := uint64(6)
 	if soak {
-		seeds = 20
+		seeds = 10
 	}
 	points, images := 0, 0
 	for seed := range seeds {

@@ -29,9 +29,11 @@ type story struct {
 	rng   *rand.Rand
 	tally map[string]int // what happened, for the log of the test
 	fired bool           // a fault has been injected in this life
+	lazy  float64        // how often the device lets its writes be for a while
 
 	earlier   *run // the last life that got as far as its flush, and the event before which it ended
 	earlierAt int
+	trimmed   wal.Position // the highest trim that was asked for before the crashes so far
 }
 
 func newStory(seed uint64) *story {
@@ -62,7 +64,7 @@ func storyOptions() wal.Options {
 
 // pick ends writes in any order, and sometimes none for a while.
 func (s *story) pick(n int) int {
-	if s.rng.IntN(3) == 0 {
+	if s.rng.Float64() < s.lazy {
 		return -1
 	}
 	return s.rng.IntN(n)
@@ -98,12 +100,14 @@ func (s *story) live(d *waltest.Disk, steps int, judge func(found []rec, end wal
 	o := storyOptions()
 	o.QueueDepth = 1 + s.rng.IntN(5)
 	o.GatherBytes = 1 + s.rng.IntN(2)*s.rng.IntN(o.BlockBytes)
+	s.lazy = []float64{0.2, 0.6, 0.9}[s.rng.IntN(3)]
 	large := s.rng.IntN(5) == 0
 	failedAt := -1 // writes begun when the device's failure was noticed
 	o.OnFailure = func(error) { failedAt = d.Writes() }
 	l, st, found, err := s.recoverStepped(d, o)
 	r.lineage, r.known = found, len(found)
 	if err != nil {
+		s.precede(r, s.trimmed)
 		if s.fired && !errors.Is(err, wal.ErrCorrupt) {
 			return r, errStart
 		}
@@ -112,6 +116,7 @@ func (s *story) live(d *waltest.Disk, steps int, judge func(found []rec, end wal
 	if r.sure, err = judge(found, l.Next()); err != nil {
 		return r, err
 	}
+	s.precede(r, l.Next())
 	for range steps {
 		switch k := s.rng.IntN(10); {
 		case k < 5:
@@ -148,6 +153,35 @@ func (s *story) live(d *waltest.Disk, steps int, judge func(found []rec, end wal
 		return r, r.failed
 	}
 	return r, nil
+}
+
+// precede puts what earlier lives knew of before the records that r has found: they were trimmed, but may come back when one superblock cannot be
+// read, or a lying device shows an older one again. end is where r's own records begin.
+func (s *story) precede(r *run, end wal.Position) {
+	r.floor = min(s.trimmed, end)
+	if s.earlier == nil {
+		return
+	}
+	if len(r.lineage) > 0 {
+		end = r.lineage[0].pos
+	}
+	n := 0
+	for n < len(s.earlier.lineage) && s.earlier.lineage[n].pos < end {
+		n++
+	}
+	r.lineage = append(s.earlier.lineage[:n:n], r.lineage...)
+	r.known += n
+	r.sure += n
+}
+
+// end ends a life: the story goes on with what a crash before event at left.
+func (s *story) end(r *run, at int) {
+	for _, e := range r.disk.History()[:at] {
+		if e.Kind == waltest.Mark && e.ID < 0 {
+			s.trimmed = max(s.trimmed, r.trims[-e.ID-1])
+		}
+	}
+	s.earlier, s.earlierAt = s.witnessOf(r, at)
 }
 
 // append appends a record of a random size. A full log is trimmed instead.

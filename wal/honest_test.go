@@ -47,7 +47,7 @@ func (s *story) tellHonest() error {
 		if s.rng.IntN(4) > 0 {
 			at = s.rng.IntN(n + 1)
 		}
-		s.earlier, s.earlierAt = s.witnessOf(r, at)
+		s.end(r, at)
 		d = s.crash(d, at)
 	}
 	return s.probe(d, s.earlier, s.earlierAt)

@@ -44,7 +44,7 @@ func (s *story) tellLying() error {
 			}
 		}
 		at := n - s.rng.IntN(min(n, 12)+1)
-		s.earlier, s.earlierAt = s.witnessOf(r, at)
+		s.end(r, at)
 		d = s.crash(d, at)
 	}
 	return s.probeLying(d, s.earlier, s.earlierAt)

@@ -10,9 +10,12 @@ import (
 )
 
 // loopDevice makes a block device of a file. Where that is not allowed the test is skipped.
-func loopDevice(t *testing.T, size int64) string {
+func loopDevice(t *testing.T, size int64) string { return loopDeviceIn(t, t.TempDir(), size) }
+
+// loopDeviceIn keeps the file in a directory. It is sparse: the device fails when the directory's file system is full.
+func loopDeviceIn(t *testing.T, dir string, size int64) string {
 	t.Helper()
-	image := filepath.Join(t.TempDir(), "device")
+	image := filepath.Join(dir, "device")
 	if err := os.WriteFile(image, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
