@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -477,6 +478,7 @@ func TestFailureIsFinal(t *testing.T) {
 			if err := add(1); err != nil {
 				t.Fatal(err)
 			}
+			awaitSpare(t, dir)
 			redirect(t, dir, target)
 			first := add(2)
 			if !errors.Is(first, ErrFailed) || !errors.Is(first, want) {
@@ -498,6 +500,20 @@ func TestFailureIsFinal(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// awaitSpare waits until the log's library has created its next file, which it does on a goroutine that a failed log leaves alone: created
+// later, the file could get in the way of the removal of the directory.
+func awaitSpare(t *testing.T, dir string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if spare, _ := filepath.Glob(filepath.Join(dir, "wal", "*.tmp")); len(spare) > 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no spare file")
+		}
 	}
 }
 
