@@ -11,16 +11,18 @@
 //
 // # Group commit
 //
-// There are no timers. Whenever fewer than Options.QueueDepth writes are in flight, the commit goroutine seals and submits what has been
-// gathered; otherwise records gather in the open block until a write completes or the block is full. An idle log submits at once.
+// There are no timers. An idle log submits at once. While a write is in flight, records gather in the open block until it completes, or until
+// they are Options.GatherBytes, which go beside it as long as fewer than Options.QueueDepth writes are: each write costs a flush on a device
+// with a volatile cache, and on one without it the wait is short.
 //
 // # Threads
 //
 // Append, Trim, ReadBlock, Next and Stats are safe from any goroutine; Append, Trim, Next and Stats never block on the device. Open,
 // Recover and Close belong to the owner. Completions and OnFailure run on the commit goroutine; OnSpace runs there, and on the goroutine that prepares
-// a new file until it is written or the log closes. The commit goroutine is locked to an OS thread which owns the ring and sleeps in io_uring_enter; an appender wakes it through an eventfd, and pays for that system call
-// only when it sleeps. An event loop that waits in epoll is woken from a completion just as directly: no Go scheduling lies between (see
-// BenchmarkEventLoop). A thread that returns from a system call needs a P: give the process GOMAXPROCS = cores + 1, so that a busy
+// a new file until it is written or the log closes. The commit goroutine is locked to an OS thread, which
+// owns the ring. It sleeps on a futex when nothing is in flight, else in io_uring_enter, where an eventfd wakes it; an appender pays for
+// that system call only when it sleeps and would submit now. An event loop that waits in epoll is woken from a completion just as directly: no Go scheduling lies between (see
+// BenchmarkEventLoop). A thread that returns from a system call needs a P: give the process GOMAXPROCS = cores + 3, so that a busy
 // scheduler does not make the ring wait.
 //
 // Lock order: scratch, then Log.mu, then pool.mu; the commit goroutine calls back with none of them held. Nothing is read or written
