@@ -33,11 +33,12 @@ type story struct {
 
 	earlier   *run // the last life that got as far as its flush, and the event before which it ended
 	earlierAt int
-	trimmed   wal.Position // the highest trim that was asked for before the crashes so far
+	trimmed   wal.Position              // the highest trim that was asked for before the crashes so far
+	appended  map[wal.Position][][]byte // by any life
 }
 
 func newStory(seed uint64) *story {
-	return &story{seed: seed, rng: rand.New(rand.NewPCG(seed, 4)), tally: map[string]int{}}
+	return &story{seed: seed, rng: rand.New(rand.NewPCG(seed, 4)), tally: map[string]int{}, appended: map[wal.Position][][]byte{}}
 }
 
 // noise is where records take their bytes from.
@@ -205,6 +206,7 @@ func (s *story) append(l *wal.Log, st wal.Stepper, r *run, large bool) error {
 	e, err := l.Append(ack{r, i}, data[:size/2], data[size/2:])
 	if err == nil {
 		r.lineage[i].pos = e.Pos
+		s.appended[e.Pos] = append(s.appended[e.Pos], data)
 		e.Mem.Unref()
 		return nil
 	}

@@ -12,7 +12,8 @@ import (
 //
 // The end is the first block that does not chain. A torn tail, never acknowledged, is cut; damage of acknowledged records is a
 // CorruptError. Everything that was handed out is durable before Recover returns nil. An error of fn or of ctx ends the recovery and is
-// returned; the log then stays unusable, the device unchanged.
+// returned; the log then stays unusable, the device unchanged. What was handed out before an error is not to be used: a block of a dead
+// generation that a lying device shows in place of the first one needed is found out only where the chain behind it breaks.
 func (l *Log) Recover(ctx context.Context, fn func(Entry) error) error {
 	l.mu.Lock()
 	err := l.usableLocked()

@@ -6,6 +6,7 @@
 //	outage_test.go     MinIO stopped and killed under load
 //	walfull_test.go    the WAL is full while the object store is away
 //	device_test.go     the WAL on a raw block device
+//	faildevice_test.go a block device under the WAL that fails in the kernel
 //	million_test.go    a million records of Java's perf tool, read three times: from memory, after a restart, from MinIO
 //	peers_test.go      thousands of connections that announce much and send little, or nothing
 //	churn_test.go      kills in the middle of uploads, compactions and deletions
