@@ -236,11 +236,7 @@ func (op *produceOp) doneIn(batch *netpoll.Batch) {
 		}
 		head := kproto.AppendResponseHeader(op.resp.Buf(), kproto.KeyProduce, op.header.Version, op.header.CorrelationID)
 		op.resp.SetBuf(kproto.AppendProduceResponse(head, op.header.Version, &op.names, op.results, op.broker.leaderEndpoints(op.results, st.listener), 0))
-		if batch != nil {
-			op.resp.SendIn(batch)
-		} else {
-			op.resp.Send()
-		}
+		op.resp.SendIn(batch)
 	}
 	op.release()
 	st.end()

@@ -30,8 +30,8 @@ func (s *Storage) objectOptions() object.Options {
 func (s *Storage) uploadOptions() object.Options {
 	o := s.objectOptions()
 	o.Parallel = partsAtOnce
-	// The slowest pace does not make a part look stuck.
-	o.HedgeAfter = hedgeAfter + time.Duration(float64(partsAtOnce*s.opts.PartBytes)/paceMin*float64(time.Second))
+	// All parts of all objects of an upload share one pace: the slowest does not make a part look stuck.
+	o.HedgeAfter = hedgeAfter + time.Duration(float64(writersAtOnce*partsAtOnce*s.opts.PartBytes)/paceMin*float64(time.Second))
 	if p, ok := s.bucket.(objstore.PutPreferrer); ok {
 		o.PartBytes, o.HedgeAfter = max(o.PartBytes, int(p.PutBytes())), -1
 	}

@@ -55,6 +55,8 @@ var (
 	ErrForeign = errors.New("wal: foreign device")
 	// ErrBusy: another process (or another Log of this process) has the target open.
 	ErrBusy = errors.New("wal: target is in use")
+	// ErrOldFormat: an earlier version wrote the log and left records in it.
+	ErrOldFormat = errors.New("wal: the log has records of an earlier version of this program: start its node with that version and stop it cleanly, which uploads them")
 	// ErrFenced: the target was last opened by a later incarnation of the node (a higher node epoch).
 	ErrFenced = errors.New("wal: a later node epoch has used the target")
 	// ErrNotEmpty: records are in the log, and it cannot shrink. See Resize.

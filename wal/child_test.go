@@ -150,11 +150,19 @@ func appendForEver(o Options, start string) error {
 
 // TestKill kills a process that appends to a file, again and again, and verifies that nothing it had acknowledged is missing in the next.
 func TestKill(t *testing.T) {
-	path := testOptions(t).Path
+	if n := killLives(t, "append", testOptions(t).Path, *kills+1, func() int { return 50 + rand.IntN(3000) }, func(int, uint64) {}); n != *kills+1 {
+		t.Errorf("%d lives", n)
+	}
+}
+
+// killLives starts a child that runs appendForEver, kills it when it has acknowledged as many records as acks says, and starts the next, which must
+// find what its predecessors had acknowledged. atKill is called before each kill with the record that was acknowledged last. It returns how many
+// children came as far as their recovery.
+func killLives(t *testing.T, program, path string, lives int, acks func() int, atKill func(life int, record uint64)) (recovered int) {
+	t.Helper()
 	var acked, trimmed uint64
-	lives := 0
-	for life := range *kills + 1 {
-		cmd := child(t, "append", path)
+	for life := range lives {
+		cmd := child(t, program, path)
 		cmd.Env = append(cmd.Env, fmt.Sprintf("%s_START=%d", childEnv, max(acked+1, trimmed)))
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
@@ -167,12 +175,12 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		lines := bufio.NewScanner(stdout)
-		acksLeft := 50 + rand.IntN(3000)
+		acksLeft := acks()
 		for lines.Scan() {
 			var a, b uint64
 			switch line := lines.Text(); {
 			case scan(line, "recovered %d %d", &a, &b):
-				lives++
+				recovered++
 				t.Logf("life %d: records [%d, %d) after %v, wanted [%d, %d)", life, a, b, time.Since(began).Round(time.Millisecond), trimmed, acked+1)
 				if trimmed <= acked && acked > 0 && (a > max(trimmed, 1) || b <= acked) {
 					t.Errorf("life %d: recovered [%d, %d); acknowledged up to %d, trimmed below %d", life, a, b, acked, trimmed)
@@ -180,6 +188,7 @@ func TestKill(t *testing.T) {
 			case scan(line, "acked %d", &a):
 				acked = max(acked, a)
 				if acksLeft--; acksLeft == 0 {
+					atKill(life, a)
 					_ = cmd.Process.Kill() // what it printed meanwhile is still read
 				}
 			case scan(line, "trimmed %d", &a):
@@ -190,9 +199,7 @@ func TestKill(t *testing.T) {
 			t.Fatalf("life %d: %v: %s", life, err, stderr.String())
 		}
 	}
-	if lives != *kills+1 {
-		t.Errorf("%d lives", lives)
-	}
+	return recovered
 }
 
 func scan(line, format string, to ...any) bool {

@@ -54,7 +54,7 @@ func mustAppend(t *testing.T, l *Log, w *waiter, n int) Entry {
 // TestDamageBeyondTheWindow: damage that reaches further than recovery searches for blocks behind the end is known from the superblocks.
 func TestDamageBeyondTheWindow(t *testing.T) {
 	if testing.Short() {
-		t.Skip("writes some 100 MB")
+		t.Skip("SKIPPED by -short: damage wider than the search window, which writes some 100 MB")
 	}
 	const n = 44
 	d := waltest.New(128 << 20)
@@ -95,7 +95,7 @@ func TestDamageBeyondTheWindow(t *testing.T) {
 // in flight with it.
 func TestProofBehindALargeBlock(t *testing.T) {
 	if testing.Short() {
-		t.Skip("writes some 50 MB")
+		t.Skip("SKIPPED by -short: proof behind a block above the search window, which writes some 50 MB")
 	}
 	d := waltest.New(128 << 20)
 	pick := one

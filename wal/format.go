@@ -17,7 +17,9 @@ const (
 	ringStart   = 128 << 10
 	superMagic  = "RINGMQWL"
 	blockMagic  = 0x42514d52 // "RMQB"
-	formatMajor = 1
+	formatMajor = 2
+	// formatEmpty is the version before, of which a log is read that holds nothing: its blocks and superblocks lack what recovery relies on.
+	formatEmpty = 1
 
 	maxClusterID = 64
 
@@ -129,7 +131,8 @@ func decodeSuperblock(page []byte, slot uint32, size int64) (superblock, error) 
 	if string(page[:len(superMagic)]) != superMagic {
 		return s, errNoMagic
 	}
-	if v := le.Uint32(page[sbVersion:]); v != formatMajor {
+	v := le.Uint32(page[sbVersion:])
+	if v != formatMajor && v != formatEmpty {
 		return s, fmt.Errorf("superblock format version %d, this program reads %d", v, formatMajor)
 	}
 	if got, want := crc32.Checksum(page[:sbCRC], castagnoli), le.Uint32(page[sbCRC:]); got != want {
@@ -157,6 +160,9 @@ func decodeSuperblock(page []byte, slot uint32, size int64) (superblock, error) 
 	}
 	if err := s.check(page, slot, size); err != nil {
 		return superblock{}, err
+	}
+	if v == formatEmpty && (!s.Clean || s.Trim != s.Durable) {
+		return superblock{}, fmt.Errorf("%w: format version %d, this program reads %d", ErrOldFormat, v, formatMajor)
 	}
 	return s, nil
 }

@@ -48,7 +48,8 @@ func TestSuperblockEveryBit(t *testing.T) {
 func TestSuperblockRefuses(t *testing.T) {
 	for name, change := range map[string]func(page []byte){
 		"found in slot 1":    func(p []byte) { le.PutUint32(p[sbSlot:], 0) },
-		"format version 2":   func(p []byte) { le.PutUint32(p[sbVersion:], 2) },
+		"format version 3":   func(p []byte) { le.PutUint32(p[sbVersion:], 3) },
+		"format version 1":   func(p []byte) { le.PutUint32(p[sbVersion:], 1) }, // with records
 		"cluster id of 65":   func(p []byte) { le.PutUint32(p[sbClusterLen:], 65) },
 		"byte 134 is":        func(p []byte) { p[sbCluster+22] = 1 },
 		"byte 2000 is":       func(p []byte) { p[2000] = 1 },

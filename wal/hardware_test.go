@@ -83,7 +83,7 @@ func TestHardwareIsTold(t *testing.T) {
 		t.Errorf("%+v, %v; want %+v", info.Hardware, err, h)
 	}
 	if h.Device == "" {
-		t.Skip("SKIPPED in part: no disk is known under the test's file system")
+		t.Skip("SKIPPED in part: what is told of a real disk; sysfs knows no block device under the test's file system")
 	}
 	if h.WriteCache != "write back" && h.WriteCache != "write through" || h.Sector < 512 {
 		t.Errorf("%+v", h)

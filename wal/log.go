@@ -165,6 +165,11 @@ func readSuperblocks(o Options, dev Device, name string) (superblock, error) {
 	if err != nil {
 		return s, err
 	}
+	for _, fault := range faults {
+		if errors.Is(fault, ErrOldFormat) { // whatever the other slot says
+			return s, fmt.Errorf("wal: %s: %w", name, fault)
+		}
+	}
 	if faults[0] != nil && faults[1] != nil {
 		f, isFile := dev.(*fileDevice)
 		found, err := inventory(dev)

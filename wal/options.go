@@ -45,7 +45,7 @@ type Options struct {
 	// 4 KiB to 1 MiB. Default 256 KiB.
 	BlockBytes int
 	// GatherBytes is how much must have been gathered to be written while another write is in flight; less waits for that one's completion and goes
-	// together with what comes until then. 0 to BlockBytes. Default 64 KiB.
+	// together with what comes until then. 1 to BlockBytes. Default 64 KiB.
 	GatherBytes int
 
 	// Mode forces a way of writing. Default: io_uring where the kernel allows it.

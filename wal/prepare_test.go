@@ -1,7 +1,6 @@
 package wal
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -97,7 +96,7 @@ func TestPrepareFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		if n := holeBytes(t, o.Path); n == 0 {
-			t.Skip("SKIPPED: the file system does not tell what was never written")
+			t.Skip("SKIPPED: preparation of a real file; it needs a file system with SEEK_HOLE for unwritten extents under the temporary directory (ext4, xfs)")
 		}
 		space := notifier(&o)
 		var want []got
@@ -266,42 +265,9 @@ func TestPrepareFails(t *testing.T) {
 // TestKillPreparing kills processes that append to a new file while it is filled, and verifies each time that nothing acknowledged is missing.
 func TestKillPreparing(t *testing.T) {
 	path := testOptions(t).Path
-	var acked, trimmed uint64
-	for life := range 8 {
-		cmd := child(t, "prepare", path)
-		cmd.Env = append(cmd.Env, fmt.Sprintf("%s_START=%d", childEnv, max(acked+1, trimmed)))
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		stdout, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewScanner(stdout)
-		acksLeft := 1 + rand.IntN(400)
-		for lines.Scan() {
-			var a, b uint64
-			switch line := lines.Text(); {
-			case scan(line, "recovered %d %d", &a, &b):
-				if trimmed <= acked && acked > 0 && (a > max(trimmed, 1) || b <= acked) {
-					t.Errorf("life %d: recovered [%d, %d); acknowledged up to %d, trimmed below %d", life, a, b, acked, trimmed)
-				}
-			case scan(line, "acked %d", &a):
-				acked = max(acked, a)
-				if acksLeft--; acksLeft == 0 {
-					t.Logf("life %d: killed at record %d with %d bytes unwritten", life, a, holeBytes(t, path))
-					_ = cmd.Process.Kill()
-				}
-			case scan(line, "trimmed %d", &a):
-				trimmed = max(trimmed, a)
-			}
-		}
-		if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
-			t.Fatalf("life %d: %v: %s", life, err, stderr.String())
-		}
-	}
+	killLives(t, "prepare", path, 8, func() int { return 1 + rand.IntN(400) }, func(life int, record uint64) {
+		t.Logf("life %d: killed at record %d with %d bytes unwritten", life, record, holeBytes(t, path))
+	})
 }
 
 // TestNoSpace: a file that does not fit is refused at creation, and nothing is left of it.
@@ -320,7 +286,7 @@ func TestNoSpace(t *testing.T) {
 	refused(t.TempDir(), 1<<50, unix.EFBIG, unix.ENOSPC)
 	small := t.TempDir()
 	if err := unix.Mount("tmpfs", small, "tmpfs", 0, "size=4m"); err != nil {
-		t.Skipf("SKIPPED in part: mount is not allowed here: %v", err)
+		t.Skipf("SKIPPED in part: creation and growth on a full file system; it needs the right to mount a tmpfs: %v", err)
 	}
 	defer func() {
 		if err := unix.Unmount(small, 0); err != nil {

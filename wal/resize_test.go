@@ -368,7 +368,7 @@ func loopDevice(t *testing.T, backing string, bytesLong int64, flags ...string) 
 	}
 	out, err := exec.Command("losetup", append(flags, "--find", "--show", "--direct-io=on", backing)...).CombinedOutput()
 	if err != nil {
-		t.Skipf("SKIPPED: no loop device is allowed here: %v: %s", err, bytes.TrimSpace(out))
+		t.Skipf("SKIPPED: what needs a block device; it needs the right to set up a loop device: %v: %s", err, bytes.TrimSpace(out))
 	}
 	dev := strings.TrimSpace(string(out))
 	t.Cleanup(func() {

@@ -1,7 +1,7 @@
 package wal
 
-// checkpointBytes is how far the durable position may run ahead of the one in the superblocks. Two small writes per 32 MiB do not show in the
-// latency; 32 MiB is what recovery searches behind the end anyway.
+// checkpointBytes is how far the durable position may run ahead of the one in the superblocks. That is two small
+// writes per 32 MiB, whose effect on the tail was not measured; 32 MiB is what recovery searches behind the end anyway.
 const checkpointBytes = tailWindow
 
 // trimTargetLocked is the block start that the wanted trim allows now: nothing before it is needed, everything before it is durable.

@@ -243,11 +243,11 @@ func writeSlices(ctx context.Context, f *os.File, data [][]byte) error {
 	var vec [][]byte
 	var bytes int
 	flush := func() error {
+		if err := pace(ctx, bytes); err != nil {
+			return err
+		}
 		for bytes > 0 {
 			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := pace(ctx, bytes); err != nil {
 				return err
 			}
 			n, err := unix.Writev(int(f.Fd()), vec)

@@ -37,9 +37,8 @@ func giveDirect(b []byte) {
 	}
 }
 
-// writeWhole writes data as the content of the new file f. Large files are written with O_DIRECT: through the page cache, the same bytes would
-// cost twice the processor time, and would go out in one storm when the file is synced, behind which every durable write on that device
-// waits.
+// writeWhole writes data as the content of the new file f. Large files are written with O_DIRECT: what the page cache gathers would go out at once
+// when the file is synced, and a log on the same device would wait behind it, however the writes were paced.
 func writeWhole(ctx context.Context, f *os.File, data [][]byte) error {
 	size := Size(data)
 	if size < directFrom {
@@ -53,9 +52,7 @@ func writeWhole(ctx context.Context, f *os.File, data [][]byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFL, flags|unix.O_DIRECT); err != nil {
-		return writeSlices(ctx, f, data) // a file system without O_DIRECT
-	}
+	_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFL, flags|unix.O_DIRECT) // a file system without it writes through the page cache
 	buf, err := takeDirect()
 	if err != nil {
 		return err
@@ -68,7 +65,13 @@ func writeWhole(ctx context.Context, f *os.File, data [][]byte) error {
 		}
 		n := (fill + directAlign - 1) &^ (directAlign - 1)
 		clear(buf[fill:n])
-		if err := pwriteAll(fd, buf[:n], off); err != nil {
+		_, err := f.WriteAt(buf[:n], off)
+		if off == 0 && errors.Is(err, unix.EINVAL) { // direct writes need another alignment here
+			if _, err = unix.FcntlInt(uintptr(fd), unix.F_SETFL, flags); err == nil {
+				_, err = f.WriteAt(buf[:n], off)
+			}
+		}
+		if err != nil {
 			return err
 		}
 		off, fill = off+int64(n), 0
@@ -90,19 +93,5 @@ func writeWhole(ctx context.Context, f *os.File, data [][]byte) error {
 			return err
 		}
 	}
-	return unix.Ftruncate(fd, size)
-}
-
-func pwriteAll(fd int, b []byte, off int64) error {
-	for len(b) > 0 {
-		n, err := unix.Pwrite(fd, b, off)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		b, off = b[n:], off+int64(n)
-	}
-	return nil
+	return f.Truncate(size)
 }

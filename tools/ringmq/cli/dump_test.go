@@ -50,7 +50,7 @@ func TestWALCommands(t *testing.T) {
 func TestWALCommandsOnDevice(t *testing.T) {
 	loop, err := proc.NewLoop(filepath.Join(t.TempDir(), "disk"), 32<<20)
 	if err != nil {
-		t.Skipf("SKIPPED: %v", err)
+		t.Skipf("SKIPPED: the wal commands on a block device; it needs the right to set up a loop device: %v", err)
 	}
 	defer func() {
 		if err := loop.Close(); err != nil {

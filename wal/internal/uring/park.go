@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Parker is where the ring's thread sleeps when nothing is in flight. A futex: half the system calls of a wake-up through a ring, where the
-// read of an eventfd has to be queued, polled and completed. The zero value is ready for use.
+// Parker is where the ring's thread sleeps when nothing is in flight. A futex: through the ring, the read of an
+// eventfd would have to be queued, polled and completed for each wake-up. The zero value is ready for use.
 type Parker struct {
 	word atomic.Uint32 // 1: a wake-up that Park has not taken
 }
