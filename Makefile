@@ -22,7 +22,10 @@ TESTTIMEOUT ?= 15m
 FUZZTIME    ?= 5s
 WAL_HISTORIES ?= 100000
 WAL_SEED      ?= 0
+SIM_SEEDS     ?= 10000
+MUTATION_SEEDS ?= 4000
 SOAK_ROUNDS ?= 30
+CHECKER_FOR ?= 10m
 # Where bench-side and bench-full write; a new directory every time.
 BENCH_STAMP := $(shell date -u +%Y%m%d-%H%M%S)
 BENCH_OUT   ?= $(RUN)/bench/$(BENCH_STAMP)
@@ -57,13 +60,22 @@ minio: ## build the pinned MinIO into the cache, once
 kcat: ## install kcat when it is missing
 	@tools/scripts/need-package.sh kcat kcat
 
+.PHONY: lab-tools
+lab-tools: ## install what hosts on one machine need (ip, nft) when it is missing; only root can use them
+	@[ "$$(id -u)" != 0 ] || tools/scripts/need-package.sh ip iproute2
+	@[ "$$(id -u)" != 0 ] || tools/scripts/need-package.sh nft nftables
+
 .PHONY: java
 java: ## fetch Kafka's Java tools into the cache, once
 	@tools/scripts/need-java.sh
 
 .PHONY: test
-test: build vet minio kcat java ## all tests with assertions, installing what they need
+test: build vet minio kcat java lab-tools ## all tests with assertions, installing what they need
 	RINGMQ_BINARY=$(abspath bin/ringmq) $(GO) test $(TEST) -timeout=$(TESTTIMEOUT) $(PKG)
+
+.PHONY: test-clients
+test-clients: build kcat java ## all clients, Streams, Connect, MirrorMaker and Kafka's tools against a node, at pinned versions that are installed into the cache
+	RINGMQ_CLIENTS=all RINGMQ_BINARY=$(abspath bin/ringmq) $(GO) test $(TEST) -count=1 -timeout=1h -v ./tools/clients $(ARGS)
 
 .PHONY: test-short
 test-short: ## the tests that take seconds and need only Go
@@ -89,11 +101,28 @@ fuzz: ## every fuzz target for FUZZTIME (5s)
 soak: build minio java ## kill -9 under load SOAK_ROUNDS (30) times on a directory, then on MinIO; then the long forms of bench/resilience
 	$(GO) run -ldflags=$(LDFLAGS) ./bench/crash -binary bin/ringmq -kills $(SOAK_ROUNDS) $(ARGS)
 	$(GO) run -ldflags=$(LDFLAGS) ./bench/crash -binary bin/ringmq -kills $(SOAK_ROUNDS) -minio $(ARGS)
-	RINGMQ_SOAK=1 RINGMQ_BINARY=$(abspath bin/ringmq) $(GO) test $(TEST) -count=1 -timeout=1h -run=Soak -v ./bench/resilience
+	RINGMQ_SOAK=1 RINGMQ_BINARY=$(abspath bin/ringmq) $(GO) test $(TEST) -count=1 -timeout=1h -run=Soak -skip=SoakCluster -v ./bench/resilience
+
+.PHONY: soak-cluster
+soak-cluster: build minio lab-tools ## verified load through every fault of a cluster's nodes and network, again and again; over an hour, prints the gaps as JSON lines
+	RINGMQ_SOAK=1 RINGMQ_BINARY=$(abspath bin/ringmq) $(GO) test $(TEST) -count=1 -timeout=4h -run=SoakCluster -v ./bench/resilience $(ARGS)
+
+.PHONY: soak-checker
+soak-checker: build ## random clients on one node and on three that are killed and paused, with partitions that move; what they saw is judged. CHECKER_FOR (10m) each, seed CHECKER_SEED (the time)
+	$(GO) run -ldflags=$(LDFLAGS) ./bench/workload -binary bin/ringmq -nodes 1 -for $(CHECKER_FOR) $(if $(CHECKER_SEED),-seed $(CHECKER_SEED)) $(ARGS)
+	$(GO) run -ldflags=$(LDFLAGS) ./bench/workload -binary bin/ringmq -nodes 3 -for $(CHECKER_FOR) $(if $(CHECKER_SEED),-seed $(CHECKER_SEED)) $(ARGS)
 
 .PHONY: soak-wal
 soak-wal: ## WAL_HISTORIES (100000) random histories of honest and as many of lying devices, from seed WAL_SEED on, and the long exhaustive tests
 	RINGMQ_SOAK=1 $(GO) test $(TEST) -count=1 -timeout=6h -v -run='Histories|EveryCrash|AtRest|CrashModel' ./wal -histories=$(WAL_HISTORIES) -history.base=$(WAL_SEED) -crash.seeds=1000
+
+.PHONY: soak-sim
+soak-sim: ## SIM_SEEDS (10000) simulated clusters of controllers and brokers with crashes, cuts, slow disks and changes of the quorum
+	RINGMQ_SOAK=1 $(GO) test $(TEST) -count=1 -timeout=12h -v -run='^TestSoakSimulation$$' ./kraft -sim.seeds=$(SIM_SEEDS)
+
+.PHONY: sim-mutations
+sim-mutations: ## breaks the quorum's code on purpose, in copies, and runs up to MUTATION_SEEDS (4000) simulated clusters on each: which seed notices what
+	tools/scripts/mutations.sh $(MUTATION_SEEDS)
 
 .PHONY: bench-tools
 bench-tools:
@@ -116,6 +145,10 @@ bench-full: build java minio bench-tools ## the long one: MinIO with uploads and
 .PHONY: bench-micro
 bench-micro: ## micro benchmarks; PKG= and BENCH= choose, output is benchstat's
 	$(GO) test $(TEST) -run='^$$' -bench='$(or $(BENCH),.)' -benchmem -timeout=1h $(PKG)
+
+.PHONY: bench-balance
+bench-balance: build minio ## how long it takes until two brokers that are added to two under load have their share, and until one has drained
+	RINGMQ_SOAK=1 RINGMQ_BINARY=$(abspath bin/ringmq) $(GO) test $(TEST) -count=1 -timeout=20m -run=ScaleOutAndIn -v ./bench/resilience
 
 .PHONY: clean
 clean: ## remove bin/ and .run/; the cache stays

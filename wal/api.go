@@ -118,7 +118,8 @@ type Stats struct {
 	Mode  Mode // never ModeAuto
 	// Registered says whether writes use buffers registered with the ring.
 	Registered bool
-	Hardware   Hardware // the disk under the target
+	Sync       SyncChoice // how blocks are made durable; what is found out meanwhile counts at the next opening
+	Hardware   Hardware   // the disk under the target
 
 	Capacity int64 // bytes of the ring on the device
 	Used     int64 // bytes of the ring between trim and next
@@ -128,12 +129,13 @@ type Stats struct {
 
 	MemoryUsed   int64 // bytes mapped: in use and kept warm
 	MemoryBudget int64
-	InFlight     int   // block writes handed to the device and not completed
+	InFlight     int   // blocks handed to the device and not durable
 	Unprepared   int64 // bytes of a new file that are still to be filled with zeroes
 
 	Appends     uint64 // records accepted
 	Writes      uint64 // block writes completed
 	Bytes       uint64 // bytes written, with headers and padding
+	Flushes     uint64 // flushes completed; only SyncFdatasync needs them
 	Superblocks uint64 // superblock writes completed
 	Wakeups     uint64 // appends that had to wake the ring thread with a system call
 }

@@ -1,6 +1,9 @@
 package wal
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // maxSpares bounds the recycled block structs; a struct keeps its slice of pending appends.
 const maxSpares = 2 * maxQueue
@@ -107,7 +110,7 @@ func (l *Log) blockLocked(off Position, c *chunk, mem []byte) *block {
 	} else {
 		l.mu.spares--
 	}
-	b.off, b.mem, b.chunk, b.used, b.records = off, mem, c, blockHeader, 0
+	b.off, b.mem, b.chunk, b.used, b.records, b.opened = off, mem, c, blockHeader, 0, time.Now()
 	b.writers.Store(1)
 	return b
 }

@@ -6,6 +6,7 @@ import "sync"
 // devices. Its semantics are those of the ring.
 type pwriteBackend struct {
 	dev   Device
+	lazy  volatileWriter // dev, by SyncFdatasync, else nil
 	work  chan job
 	woken chan struct{} // holds one: a completion or a wake-up came since the last wait
 	wg    sync.WaitGroup
@@ -20,7 +21,7 @@ type pwriteBackend struct {
 
 type job struct {
 	id  uint64
-	b   []byte
+	b   []byte // not of a flush
 	off int64
 }
 
@@ -31,8 +32,13 @@ type landing struct {
 }
 
 func newPWriteBackend(l *Log) *pwriteBackend {
-	p := &pwriteBackend{dev: l.dev, work: make(chan job, flights+1), woken: make(chan struct{}, 1)}
-	for range l.opts.QueueDepth + 1 { // one more for the superblock
+	p := &pwriteBackend{dev: l.dev, work: make(chan job, flights+2), woken: make(chan struct{}, 1)}
+	workers := l.opts.QueueDepth + 1 // one more for the superblock
+	if l.sync.Method == SyncFdatasync {
+		p.lazy = l.dev.(volatileWriter)
+		workers++ // and one for the flush
+	}
+	for range workers {
 		p.wg.Go(p.run)
 	}
 	return p
@@ -40,7 +46,7 @@ func newPWriteBackend(l *Log) *pwriteBackend {
 
 func (p *pwriteBackend) run() {
 	for j := range p.work {
-		n, err := p.dev.WriteAt(j.b, j.off)
+		n, err := p.do(j)
 		p.mu.Lock()
 		p.mu.landed = append(p.mu.landed, landing{j.id, n, err})
 		p.mu.Unlock()
@@ -48,11 +54,26 @@ func (p *pwriteBackend) run() {
 	}
 }
 
+func (p *pwriteBackend) do(j job) (int, error) {
+	switch {
+	case j.id == flushID:
+		return 0, p.dev.Flush()
+	case p.lazy != nil && j.id != superID:
+		return p.lazy.WriteVolatile(j.b, j.off)
+	}
+	return p.dev.WriteAt(j.b, j.off)
+}
+
 func (p *pwriteBackend) mode() Mode       { return ModePWrite }
 func (p *pwriteBackend) registered() bool { return false }
 
 func (p *pwriteBackend) write(id uint64, b []byte, off int64, _ *chunk) error {
 	p.work <- job{id, b, off} // has room for all that can be in flight
+	return nil
+}
+
+func (p *pwriteBackend) flush() error {
+	p.work <- job{id: flushID}
 	return nil
 }
 

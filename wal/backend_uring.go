@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ringEntries is the size of the submission queue: every write in flight, a superblock and the wake-up fit.
+// ringEntries is the size of the submission queue: every write in flight, a superblock, a flush and the wake-up fit.
 const ringEntries = 4 * maxQueue
 
 // uringBackend writes through one io_uring that belongs to the commit goroutine's thread.
@@ -68,8 +68,23 @@ func (u *uringBackend) write(id uint64, b []byte, off int64, c *chunk) error {
 	if c != nil && u.register(c) {
 		slot = int(c.slot)
 	}
-	if !u.ring.Write(b, off, slot, id) {
-		return errors.New("BUG: submission queue is full")
+	ok := false
+	if how := u.l.sync.Method; how == SyncRWF || how == SyncFdatasync && id == superID {
+		ok = u.ring.WriteDurable(b, off, slot, id)
+	} else { // durable by the way in which the target is open, or by a flush
+		ok = u.ring.Write(b, off, slot, id)
+	}
+	if !ok {
+		return errQueueFull
+	}
+	return nil
+}
+
+var errQueueFull = errors.New("BUG: submission queue is full")
+
+func (u *uringBackend) flush() error {
+	if !u.ring.Datasync(flushID) {
+		return errQueueFull
 	}
 	return nil
 }

@@ -19,18 +19,37 @@ import (
 // BenchMethod is a way to make a write durable.
 type BenchMethod string
 
-// The methods that Bench compares. The log itself uses BenchURing, or BenchDSync where io_uring is refused.
+// The methods that Bench compares. The log itself uses one of the three of io_uring, or of the first three where that is refused, see SyncMethod.
 const (
-	BenchDSync     BenchMethod = "pwrite O_DSYNC"        // what the pwrite fallback does
-	BenchRWFDSync  BenchMethod = "pwritev2 RWF_DSYNC"    // durability asked for per write
-	BenchFdatasync BenchMethod = "pwrite + fdatasync"    // two calls
-	BenchVolatile  BenchMethod = "pwrite, not durable"   // the device without durability, to compare
-	BenchURing     BenchMethod = "io_uring O_DSYNC"      // one ring, one thread
-	BenchLog       BenchMethod = "log Append to Durable" // this package, from Append to Durable
+	BenchDSync     BenchMethod = "pwrite O_DSYNC"      // what the pwrite fallback does
+	BenchRWFDSync  BenchMethod = "pwritev2 RWF_DSYNC"  // durability asked for per write
+	BenchFdatasync BenchMethod = "pwrite + fdatasync"  // two calls
+	BenchVolatile  BenchMethod = "pwrite, not durable" // the device without durability, to compare
+	BenchURing     BenchMethod = "io_uring O_DSYNC"    // one ring, one thread
+	BenchURingRWF  BenchMethod = "io_uring RWF_DSYNC"
+	BenchURingSync BenchMethod = "io_uring + fdatasync"
+	BenchLog       BenchMethod = "log, dsync" // this package, from Append to Durable
+	BenchLogRWF    BenchMethod = "log, rwf"
+	BenchLogSync   BenchMethod = "log, fdatasync"
 )
 
 // benchMethods is the order in which Bench runs them.
-var benchMethods = [...]BenchMethod{BenchVolatile, BenchDSync, BenchRWFDSync, BenchFdatasync, BenchURing, BenchLog}
+var benchMethods = [...]BenchMethod{
+	BenchVolatile, BenchDSync, BenchRWFDSync, BenchFdatasync, BenchURing, BenchURingRWF, BenchURingSync, BenchLog, BenchLogRWF, BenchLogSync,
+}
+
+// sync is how a method makes writes durable, SyncAuto: not at all.
+func (m BenchMethod) sync() SyncMethod {
+	switch m {
+	case BenchDSync, BenchURing, BenchLog:
+		return SyncDSync
+	case BenchRWFDSync, BenchURingRWF, BenchLogRWF:
+		return SyncRWF
+	case BenchFdatasync, BenchURingSync, BenchLogSync:
+		return SyncFdatasync
+	}
+	return SyncAuto
+}
 
 // BenchOptions configures Bench.
 type BenchOptions struct {
@@ -138,24 +157,31 @@ func benchTarget(o BenchOptions) (path string, cleanup func(), err error) {
 func measureOne(ctx context.Context, o BenchOptions, path string, method BenchMethod, size, depth int) BenchResult {
 	r := BenchResult{Method: method, Size: size, Depth: depth}
 	m := &meter{ctx: ctx}
-	if method == BenchLog {
-		r.Err = benchLog(m, path, size, depth, o.Duration)
-	} else {
+	switch method {
+	case BenchLog, BenchLogRWF, BenchLogSync:
+		r.Err = benchLog(m, path, method.sync(), size, depth, o.Duration)
+	default:
 		r.Err = benchDevice(m, path, method, size, depth, o.Duration)
 	}
 	if r.Err == nil && len(m.took) == 0 {
-		r.Err = ctx.Err()
+		if r.Err = ctx.Err(); r.Err == nil {
+			r.Err = fmt.Errorf("wal: bench: no write began and ended within %v: measure for longer", o.Duration)
+		}
 	}
 	if r.Err != nil {
 		return r
 	}
 	slices.Sort(m.took)
-	at := func(q float64) time.Duration { return m.took[int(q*float64(len(m.took)-1))] }
 	r.Writes = len(m.took)
-	r.P50, r.P99, r.P999, r.Max = at(.5), at(.99), at(.999), at(1)
+	r.P50, r.P99, r.P999, r.Max = quantile(m.took, .5), quantile(m.took, .99), quantile(m.took, .999), quantile(m.took, 1)
 	r.BytesPerSecond = float64(r.Writes) * float64(size) / m.elapsed.Seconds()
 	r.CPU = m.cpu / time.Duration(r.Writes)
 	return r
+}
+
+// quantile of a sorted list that is not empty.
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	return sorted[int(q*float64(len(sorted)-1))]
 }
 
 // meter collects durations between start and stop.
@@ -197,7 +223,7 @@ func processTime() time.Duration {
 // benchDevice writes with depth writes in flight, each to places of its own behind the superblocks.
 func benchDevice(m *meter, path string, method BenchMethod, size, depth int, duration time.Duration) error {
 	flags := unix.O_RDWR | unix.O_DIRECT | unix.O_CLOEXEC
-	if method == BenchDSync || method == BenchURing {
+	if method.sync() == SyncDSync {
 		flags |= unix.O_DSYNC
 	}
 	fd, err := openRetry(path, flags)
@@ -205,7 +231,7 @@ func benchDevice(m *meter, path string, method BenchMethod, size, depth int, dur
 		return err
 	}
 	defer unix.Close(fd)
-	d := &fileDevice{path: path, fd: fd}
+	d := &fileDevice{path: path, fd: fd, rwf: method.sync() == SyncRWF}
 	if err := d.stat(); err != nil {
 		return err
 	}
@@ -220,16 +246,29 @@ func benchDevice(m *meter, path string, method BenchMethod, size, depth int, dur
 	}
 	m.start(duration)
 	defer m.stop()
-	if method == BenchURing {
-		return benchRing(m, fd, buf, depth, place)
+	switch method {
+	case BenchURing, BenchURingRWF, BenchURingSync:
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		r, err := uring.New(ringEntries, fd)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		return benchRing(m, r, method.sync(), buf, depth, place)
 	}
+	return benchPWrite(m, d, method == BenchFdatasync, buf, depth, place)
+}
+
+// benchPWrite has depth goroutines write, each one at a time, and flush after each write if it is told to.
+func benchPWrite(m *meter, d *fileDevice, flush bool, buf []byte, depth int, place func(worker, i int) int64) error {
 	var wg sync.WaitGroup
 	errs := make([]error, depth)
 	for worker := range depth {
 		wg.Go(func() {
 			for i := 0; m.goOn(); i++ {
 				t := time.Now()
-				if errs[worker] = writeBy(method, d, buf, place(worker, i)); errs[worker] != nil {
+				if errs[worker] = writeFlush(d, buf, place(worker, i), flush); errs[worker] != nil {
 					return
 				}
 				m.add(time.Since(t))
@@ -240,36 +279,25 @@ func benchDevice(m *meter, path string, method BenchMethod, size, depth int, dur
 	return errors.Join(errs...)
 }
 
-func writeBy(method BenchMethod, d *fileDevice, buf []byte, off int64) error {
-	var n int
-	var err error
-	if method == BenchRWFDSync {
-		n, err = unix.Pwritev2(d.fd, [][]byte{buf}, off, unix.RWF_DSYNC)
-	} else {
-		n, err = d.WriteAt(buf, off)
-	}
-	if err == nil && n < len(buf) {
-		err = fmt.Errorf("short write, %d of %d bytes", n, len(buf))
-	}
-	if err == nil && method == BenchFdatasync {
-		err = d.Flush()
-	}
-	return err
-}
-
-func benchRing(m *meter, fd int, buf []byte, depth int, place func(worker, i int) int64) error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	r, err := uring.New(ringEntries, fd)
-	if err != nil {
+func writeFlush(d *fileDevice, buf []byte, off int64, flush bool) error {
+	if err := writeFull(d, buf, off); err != nil || !flush {
 		return err
 	}
-	defer r.Close()
+	return d.Flush()
+}
+
+// benchRing has depth writes in flight through a ring of the calling thread. The target is open with O_DSYNC for SyncDSync, else without.
+func benchRing(m *meter, r *uring.Ring, how SyncMethod, buf []byte, depth int, place func(worker, i int) int64) error {
+	const flush = 1 << 32 // marks a flush behind the worker's write
 	began := make([]time.Time, depth)
 	count := make([]int, depth)
+	put := r.Write
+	if how == SyncRWF {
+		put = r.WriteDurable
+	}
 	start := func(worker int) {
 		began[worker] = time.Now()
-		r.Write(buf, place(worker, count[worker]), uring.NoBuffer, uint64(worker))
+		put(buf, place(worker, count[worker]), uring.NoBuffer, uint64(worker))
 		count[worker]++
 	}
 	for worker := range depth {
@@ -281,12 +309,20 @@ func benchRing(m *meter, fd int, buf []byte, depth int, place func(worker, i int
 			return err
 		}
 		for {
-			worker, res, ok := r.Next()
+			id, res, ok := r.Next()
 			if !ok {
 				break
 			}
-			if int(res) != len(buf) {
-				failed = errors.Join(failed, fmt.Errorf("wal: bench: write returned %d", res))
+			worker, want := id&^flush, len(buf)
+			if id&flush != 0 {
+				want = 0
+			}
+			if int(res) != want {
+				failed = errors.Join(failed, fmt.Errorf("wal: bench: the kernel returned %d, want %d", res, want))
+				continue
+			}
+			if how == SyncFdatasync && id&flush == 0 {
+				r.Datasync(id | flush)
 				continue
 			}
 			m.add(time.Since(began[worker]))
@@ -299,15 +335,15 @@ func benchRing(m *meter, fd int, buf []byte, depth int, place func(worker, i int
 }
 
 // benchLog keeps depth records in flight through a log.
-func benchLog(m *meter, path string, size, depth int, duration time.Duration) error {
+func benchLog(m *meter, path string, how SyncMethod, size, depth int, duration time.Duration) error {
 	space := make(chan struct{}, 1)
-	o := Options{Path: path, ClusterID: "bench", MemoryBytes: 64 << 20, OnSpace: func() {
+	o := Options{Path: path, ClusterID: "bench", Sync: how, MemoryBytes: 64 << 20, OnSpace: func() {
 		select {
 		case space <- struct{}{}:
 		default:
 		}
 	}}.withDefaults()
-	d, err := openFile(path, o.lockWait)
+	d, err := openFile(path, o.lockWait, SyncDSync)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package wal
 import (
 	"hash/crc32"
 	"sync/atomic"
+	"time"
 )
 
 // block is one block on its way from the appenders to the device.
@@ -12,9 +13,10 @@ type block struct {
 	next *block // in a list
 
 	off     Position
-	mem     []byte // from the start of the block to the end of what it may use; in chunk
-	chunk   *chunk // one reference, dropped after the completion of the write
-	used    int    // header and records; guarded by Log.mu until sealed
+	mem     []byte    // from the start of the block to the end of what it may use; in chunk
+	chunk   *chunk    // one reference, dropped after the completion of the write
+	opened  time.Time // when its first record came
+	used    int       // header and records; guarded by Log.mu until sealed
 	records uint32
 	length  int    // used, rounded up; set when sealed
 	skipped uint32 // pages before off that no block has; set when sealed

@@ -1,6 +1,9 @@
 package wal
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // flights is the capacity of the queue of writes in flight, a power of two.
 const flights = maxQueue
@@ -8,24 +11,35 @@ const flights = maxQueue
 // superID marks the completion of a superblock write; blocks use their sequence number.
 const superID = ^uint64(0) >> 1
 
+// flushID marks the completion of a flush.
+const flushID = superID - 1
+
 // committer is the one goroutine that talks to the device: it seals and submits blocks, advances the durable position in log order and
 // calls the completions.
 //
 // Group commit follows from its loop: what has been gathered is submitted when nothing is in flight or, while fewer than QueueDepth
 // writes are, when it has grown to GatherBytes or filled its block; otherwise it gathers on until one completes. There is no timer. An idle
 // log submits at once.
+//
+// By SyncFdatasync a completed write is not durable yet. When the oldest block in flight is written, a flush is begun, one at a time, which covers
+// the blocks that are written by then and no others:
+//
+//	flying ──completion──► written ──flush begins──► covered ──flush ends──► stable
+//	   └─────────────────────────── by the other methods ─────────────────────┘
 type committer struct {
 	l    *Log
+	lazy bool // SyncFdatasync
 	back backend
 	done chan struct{} // closed at the end
 
 	flight     [flights]flight // blocks first..next-1 in flight, at index mod flights
 	first, end uint64
 
-	chain  uint32   // of the last block submitted
-	landed []*block // durable, to be told
-	failed error    // the first failure
-	broken bool     // the durable prefix has ended: a block was told that it failed
+	chain    uint32   // of the last block submitted
+	landed   []*block // durable, to be told
+	flushing bool     // a flush is under way
+	failed   error    // the first failure
+	broken   bool     // the durable prefix has ended: a block was told that it failed
 
 	super struct {
 		page  []byte
@@ -36,17 +50,30 @@ type committer struct {
 }
 
 type flight struct {
-	b    *block
-	done bool
-	err  error
+	b     *block
+	at    time.Time // when it was handed to the backend
+	stage stage
+	err   error // why it will never be stable
 }
+
+type stage uint8
+
+const (
+	flying  stage = iota // the device has not completed it
+	written              // completed; when it has not failed, a flush is still to come
+	covered              // a flush that began after its completion is under way
+	stable               // on stable storage
+)
 
 // backend moves bytes to the device. All calls but wake come from the commit goroutine.
 type backend interface {
 	mode() Mode
 	registered() bool
-	// write queues one write; b is in c (nil: elsewhere off the heap) and is left alone until its completion.
+	// write queues one write; b is in c (nil: elsewhere off the heap) and is left alone until its completion, which says that it is durable. By
+	// SyncFdatasync only a superblock is durable then.
 	write(id uint64, b []byte, off int64, c *chunk) error
+	// flush queues what makes all writes durable that have completed; its completion has the id flushID. At most one at a time.
+	flush() error
 	// enter hands over what is queued. With wait it returns only when there is a completion or after a wake(false).
 	enter(wait bool) error
 	// rest returns after a wake(true). REQUIRES: nothing is queued or in flight.
@@ -63,7 +90,7 @@ type backend interface {
 
 // startCommitter starts the goroutine and waits until its backend stands.
 func startCommitter(l *Log) (*committer, error) {
-	c := &committer{l: l, done: make(chan struct{})}
+	c := &committer{l: l, done: make(chan struct{}), lazy: l.sync.Method == SyncFdatasync}
 	var err error
 	if c.super.page, err = alloc(pageBytes); err != nil {
 		return nil, err
@@ -115,10 +142,9 @@ func (c *committer) close() {
 func (c *committer) turn() (finished bool) {
 	c.collect()
 	c.advance()
-	queued := c.fill()
-	if c.housekeep() {
-		queued = true
-	}
+	queued := c.flush()
+	queued = c.fill() || queued
+	queued = c.housekeep() || queued
 	// The device gets its work before the completions run, but when there are none to run, handing over and waiting are one call.
 	if queued && (len(c.landed) > 0 || c.failed != nil) {
 		c.check(c.back.enter(false))
@@ -172,6 +198,8 @@ func (c *committer) workToDo() bool {
 	switch {
 	case l.pool.busy():
 		return true
+	case len(c.landed) > 0 && (l.released.Load() || l.mu.closing != notClosing):
+		return true // held so far
 	case c.failed != nil || l.mu.closing == closingNow:
 		return still && (!empty || l.mu.closing != notClosing)
 	case l.waitingLocked(c.first < c.end):
@@ -201,8 +229,14 @@ func (c *committer) collect() {
 			c.superWritten()
 			continue
 		}
+		if id == flushID {
+			c.flushed(err)
+			continue
+		}
 		f := &c.flight[id%flights]
-		f.done = true
+		if f.stage = stable; c.lazy {
+			f.stage = written
+		}
 		if err == nil && n != f.b.length {
 			err = fmt.Errorf("short write, %d of %d bytes", n, f.b.length)
 		}
@@ -210,6 +244,7 @@ func (c *committer) collect() {
 			f.err = err
 			c.fail(fmt.Errorf("block at %d (device offset %d, %d bytes): %w", f.b.off, c.l.super.physical(f.b.off), f.b.length, err))
 		}
+		c.l.stats.writing.add(time.Since(f.at))
 		c.l.stats.writes.Add(1)
 		c.l.stats.bytes.Add(uint64(f.b.length))
 	}
@@ -219,7 +254,7 @@ func (c *committer) collect() {
 func (c *committer) advance() {
 	for c.first < c.end && !c.broken {
 		f := &c.flight[c.first%flights]
-		if !f.done || f.err != nil {
+		if f.stage != stable || f.err != nil {
 			break
 		}
 		c.l.durable.Store(int64(f.b.off) + int64(f.b.length))
@@ -244,17 +279,56 @@ func (c *committer) fill() (queued bool) {
 			break
 		}
 		c.chain = b.finish(l.super.logID(), l.super.Generation, Position(l.durable.Load()), c.chain)
-		c.flight[c.end%flights] = flight{b: b}
+		c.flight[c.end%flights] = flight{b: b, at: time.Now()}
 		id := c.end
 		c.end++
 		queued = true
 		if err := c.submit(id, b.mem[:b.length], l.super.physical(b.off), b.chunk); err != nil {
-			c.flight[id%flights].done, c.flight[id%flights].err = true, err
+			c.flight[id%flights].stage, c.flight[id%flights].err = written, err
 			c.fail(err)
 		}
 	}
 	l.stats.inFlight.Store(int64(c.end - c.first))
 	return queued
+}
+
+// flush begins a flush if the oldest block in flight waits for one. A flush of younger ones alone would acknowledge nothing. After a failure none is begun:
+// the kernel tells of a lost page once, and a later success means nothing.
+func (c *committer) flush() (queued bool) {
+	if c.flushing || c.failed != nil || c.first == c.end || c.flight[c.first%flights].stage != written {
+		return false
+	}
+	if err := c.back.flush(); err != nil {
+		c.fail(err)
+		return false
+	}
+	c.flushing = true
+	for id := c.first; id < c.end; id++ {
+		if f := &c.flight[id%flights]; f.stage == written {
+			f.stage = covered
+		}
+	}
+	return true
+}
+
+// flushed takes the end of a flush.
+func (c *committer) flushed(err error) {
+	c.flushing = false
+	c.l.stats.flushes.Add(1)
+	if err != nil {
+		err = fmt.Errorf("flush: %w", err)
+		c.fail(err)
+	}
+	for id := c.first; id < c.end; id++ {
+		f := &c.flight[id%flights]
+		switch {
+		case f.stage != covered:
+		case err != nil:
+			f.stage, f.err = written, err
+		default:
+			f.stage = stable
+		}
+	}
 }
 
 // submit hands one write to the backend.
@@ -270,15 +344,29 @@ func (c *committer) deliver() {
 	if len(c.landed) == 0 && c.failed == nil && !c.abandoned() {
 		return
 	}
-	c.deliverAll()
+	var withheld error
+	if len(c.landed) > 0 && c.held() {
+		if c.failed == nil && !c.closing() {
+			return
+		}
+		withheld = c.reason()
+	}
+	c.deliverAll(withheld)
 	if c.l.opts.OnDelivered != nil {
 		c.l.opts.OnDelivered()
 	}
 }
 
-func (c *committer) deliverAll() {
+// held says whether landed blocks may not be told yet.
+func (c *committer) held() bool {
+	c.l.released.Store(false) // before asking: what comes later asks again
+	return c.l.opts.Hold != nil && c.l.opts.Hold()
+}
+
+// deliverAll tells landed blocks withheld: nil, or why they never will be acknowledged although they are durable.
+func (c *committer) deliverAll(withheld error) {
 	for i, b := range c.landed {
-		c.tell(b, nil)
+		c.tell(b, withheld)
 		c.landed[i] = nil
 	}
 	c.landed = c.landed[:0]
@@ -286,7 +374,7 @@ func (c *committer) deliverAll() {
 		return
 	}
 	// What is before the failed block in log order has been told above. Memory in flight stays with the kernel until it completes.
-	for c.first < c.end && c.flight[c.first%flights].done {
+	for c.first < c.end && c.settled() {
 		f := &c.flight[c.first%flights]
 		c.broken = true
 		c.tell(f.b, c.reason())
@@ -310,11 +398,24 @@ func (c *committer) deliverAll() {
 	}
 }
 
+// settled says whether the oldest block in flight will never be durable and the kernel is done with it.
+func (c *committer) settled() bool {
+	f := &c.flight[c.first%flights]
+	return c.failed != nil && f.stage != flying && f.stage != covered
+}
+
 // abandoned says whether an unclean Close has given up what is not in flight.
 func (c *committer) abandoned() bool {
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
 	return c.l.mu.closing == closingNow
+}
+
+// closing says whether Close was called.
+func (c *committer) closing() bool {
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	return c.l.mu.closing != notClosing
 }
 
 func (c *committer) reason() error {
@@ -326,6 +427,9 @@ func (c *committer) reason() error {
 
 // tell calls the completions of one block and recycles it.
 func (c *committer) tell(b *block, err error) {
+	if err == nil {
+		c.l.stats.acking.add(time.Since(b.opened))
+	}
 	for i := range b.pending {
 		p := &b.pending[i]
 		p.c.Durable(p.pos, err)
@@ -376,11 +480,15 @@ func (c *committer) check(err error) {
 	c.super.left = 0
 	for id := c.first; id < c.end; id++ {
 		f := &c.flight[id%flights]
-		if !f.done {
+		switch f.stage {
+		case flying:
 			f.b.chunk.Ref() // never given back
-			f.done, f.err = true, err
+			f.stage, f.err = written, err
+		case covered:
+			f.stage, f.err = written, err
 		}
 	}
+	c.flushing = false
 }
 
 // finished says whether the goroutine may end.

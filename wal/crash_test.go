@@ -78,7 +78,13 @@ func diskOptions(d *waltest.Disk, t testing.TB) wal.Options {
 
 // recoverDisk opens a log and returns what it holds.
 func recoverDisk(t testing.TB, d *waltest.Disk) (*wal.Log, []rec, error) {
-	l, err := wal.Open(diskOptions(d, t))
+	return recoverDiskBy(t, d, wal.SyncAuto)
+}
+
+func recoverDiskBy(t testing.TB, d *waltest.Disk, how wal.SyncMethod) (*wal.Log, []rec, error) {
+	o := diskOptions(d, t)
+	o.Sync = how
+	l, err := wal.Open(o)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -99,7 +105,7 @@ func recoverDisk(t testing.TB, d *waltest.Disk) (*wal.Log, []rec, error) {
 // live runs a log on d: appends records of random sizes, trims now and then, and closes. With large, the records are large enough to
 // fill the ring several times, and space is reused at once.
 func live(t testing.TB, d *waltest.Disk, rng *rand.Rand, records int, large bool) (*run, error) {
-	l, found, err := recoverDisk(t, d)
+	l, found, err := recoverDiskBy(t, d, syncMethods[rng.IntN(len(syncMethods))])
 	if err != nil {
 		return nil, err
 	}

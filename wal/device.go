@@ -14,25 +14,33 @@ import (
 
 // fileDevice is a file or a raw block device, open for durable direct writes.
 //
-// Durable here means O_DSYNC: a write returns after the data, and the metadata needed to read it, are on stable storage; the kernel sends
-// one FUA write or a write and a cache flush, whichever the device has. O_DIRECT keeps the page cache out of it.
+// Durable here means O_DSYNC, or RWF_DSYNC of the single write: it returns after the data, and the metadata needed to read it, are on stable storage;
+// the kernel sends one FUA write or a write and a cache flush, whichever the device has. O_DIRECT keeps the page cache out of it.
+//
+// There is one open file for everything, so that the lock on it outlives the writes of a killed process (openFile). Since O_DSYNC cannot be changed
+// later, whoever wants writes without it says so at the opening.
 type fileDevice struct {
 	path   string
 	fd     int
 	size   int64
 	block  bool // a block device
 	direct bool // false: the file system has no O_DIRECT; O_DSYNC alone is as durable, but slower
+	rwf    bool // open without O_DSYNC: WriteAt asks for RWF_DSYNC
 }
 
 // openFile opens an existing target and locks it. The lock is bound to the open file: the kernel keeps it until the last write that a
-// killed process had in flight has ended, so no write of an earlier incarnation can land after this returns.
-func openFile(path string, wait time.Duration) (*fileDevice, error) {
-	d := &fileDevice{path: path, direct: true}
+// killed process had in flight has ended, so no write of an earlier incarnation can land after this returns. WriteAt is durable whatever the method;
+// it says how blocks are going to be written.
+func openFile(path string, wait time.Duration, method SyncMethod) (*fileDevice, error) {
+	d := &fileDevice{path: path, direct: true, rwf: method != SyncDSync}
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
 		return nil, &fs.PathError{Op: "wal: stat", Path: path, Err: err}
 	}
-	flags := unix.O_RDWR | unix.O_DSYNC | unix.O_CLOEXEC
+	flags := unix.O_RDWR | unix.O_CLOEXEC
+	if !d.rwf {
+		flags |= unix.O_DSYNC
+	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
 	case unix.S_IFBLK:
@@ -132,20 +140,27 @@ func (d *fileDevice) measure() error {
 	return nil
 }
 
+// WriteAt does not continue a short write: direct writes are short only when something is wrong.
 func (d *fileDevice) WriteAt(p []byte, off int64) (int, error) {
-	n := 0
-	for n < len(p) {
-		m, err := unix.Pwrite(d.fd, p[n:], off+int64(n))
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return n, err
-		}
-		// A short write is not continued: direct writes are short only when something is wrong.
-		return n + m, nil
+	if !d.rwf {
+		return d.WriteVolatile(p, off)
 	}
-	return n, nil
+	for {
+		n, err := unix.Pwritev2(d.fd, [][]byte{p}, off, unix.RWF_DSYNC)
+		if err != unix.EINTR {
+			return max(n, 0), err
+		}
+	}
+}
+
+// WriteVolatile returns when the device has p, maybe only in its cache, unless it was opened for SyncDSync. Flush makes it durable.
+func (d *fileDevice) WriteVolatile(p []byte, off int64) (int, error) {
+	for {
+		n, err := unix.Pwrite(d.fd, p, off)
+		if err != unix.EINTR {
+			return max(n, 0), err
+		}
+	}
 }
 
 func (d *fileDevice) ReadAt(p []byte, off int64) (int, error) {
@@ -196,6 +211,21 @@ func alloc(n int) ([]byte, error) { return allocFlags(n, 0) }
 
 // allocNow is alloc for memory that is about to be filled: all pages in one go, at half the price.
 func allocNow(n int) ([]byte, error) { return allocFlags(n, unix.MAP_POPULATE) }
+
+const hugeBytes = 2 << 20 // a huge page, on the machines that have them
+
+// allocHuge is alloc for large reads and writes: n bytes, mem, within the mapping whole, which is what is to be released. The kernel is asked for huge pages.
+// With them an operation of 1 MiB is one piece of memory for the device, with others up to 256, which are cut into several requests; where the
+// kernel has none to give, mem is as good as any other.
+func allocHuge(n int) (whole, mem []byte, err error) {
+	if whole, err = alloc(n + hugeBytes - pageBytes); err != nil {
+		return nil, nil, err
+	}
+	skip := int(-uintptr(unsafe.Pointer(&whole[0])) & (hugeBytes - 1))
+	mem = whole[skip : skip+n : skip+n]
+	_ = unix.Madvise(mem, unix.MADV_HUGEPAGE)
+	return whole, mem, nil
+}
 
 func allocFlags(n, flags int) ([]byte, error) {
 	b, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE|flags)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,6 +23,8 @@ type Hardware struct {
 	FUA        bool // the disk makes one write durable by itself, without a flush of the whole cache
 	Rotational bool
 	Sector     int // bytes of a logical sector, the least that it writes
+	// Discards: the target is a file, and its file system gives the blocks of deleted files back to the disk at once (mount option discard).
+	Discards bool
 }
 
 func (h Hardware) String() string {
@@ -36,6 +39,9 @@ func (h Hardware) String() string {
 		}
 	}
 	fmt.Fprintf(&b, ", write cache: %s, FUA: %t, rotational: %t, sectors of %d bytes", h.WriteCache, h.FUA, h.Rotational, h.Sector)
+	if h.Discards {
+		b.WriteString(", mounted with discard")
+	}
 	return b.String()
 }
 
@@ -47,6 +53,10 @@ func (h Hardware) log(to *slog.Logger, path string) {
 	}
 	to.Info("wal: device", "path", path, "disk", h.Device, "model", h.Model, "write_cache", h.WriteCache, "fua", h.FUA, "rotational", h.Rotational,
 		"sector", h.Sector)
+	if h.Discards {
+		to.Warn("wal: the file system is mounted with the option discard: removing large files from it holds up every durable write for tens of "+
+			"milliseconds; mount it with nodiscard and run fstrim now and then, or give the log a device of its own", "path", path)
+	}
 }
 
 // hardware looks a target's disk up.
@@ -55,11 +65,33 @@ func (d *fileDevice) hardware() Hardware {
 	if err := unix.Fstat(d.fd, &st); err != nil {
 		return Hardware{}
 	}
-	dev := st.Dev
 	if d.block {
-		dev = st.Rdev
+		return diskOf("/sys", unix.Major(st.Rdev), unix.Minor(st.Rdev))
 	}
-	return diskOf("/sys", unix.Major(dev), unix.Minor(dev))
+	h := diskOf("/sys", unix.Major(st.Dev), unix.Minor(st.Dev))
+	if mounts, err := os.ReadFile("/proc/self/mountinfo"); err == nil {
+		h.Discards = discards(string(mounts), unix.Major(st.Dev), unix.Minor(st.Dev))
+	}
+	return h
+}
+
+// discards looks for the option in the list of mounts (proc_pid_mountinfo(5)): id, parent, major:minor, root, mount point, options, optional fields
+// up to a dash, type, source, options of the file system.
+func discards(mountinfo string, major, minor uint32) bool {
+	dev := fmt.Sprintf("%d:%d", major, minor)
+	for line := range strings.Lines(mountinfo) {
+		f := strings.Fields(line)
+		dash := slices.Index(f, "-")
+		if len(f) < 6 || f[2] != dev || dash < 0 || dash+3 >= len(f) {
+			continue
+		}
+		for option := range strings.SplitSeq(f[dash+3], ",") {
+			if option == "discard" || strings.HasPrefix(option, "discard=") { // btrfs: discard=async
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // diskOf reads what sysfs tells of a block device. A partition leads to its disk.

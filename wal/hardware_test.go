@@ -93,7 +93,7 @@ func TestHardwareIsTold(t *testing.T) {
 // TestSectors: a log works on a device with sectors of 4096 bytes, and is refused on one with larger ones, which its pages do not fit.
 func TestSectors(t *testing.T) {
 	dev := loopDevice(t, filepath.Join(t.TempDir(), "disk"), 8<<20, "--sector-size=4096")
-	d, err := openFile(dev, 0)
+	d, err := openFile(dev, 0, SyncDSync)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,5 +130,21 @@ func TestSectors(t *testing.T) {
 			l.Close(false)
 		}
 		t.Errorf("sectors of 8192 bytes: %v", err)
+	}
+}
+
+func TestDiscards(t *testing.T) {
+	const mounts = `21 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard,errors=remount-ro
+22 21 254:16 / /data rw,noatime - xfs /dev/vdb rw,nodiscard,attr2
+23 21 0:40 / /b rw - btrfs /dev/vdc rw,discard=async
+24 21 0:41 / /t rw - tmpfs
+`
+	for _, c := range []struct {
+		major, minor uint32
+		want         bool
+	}{{254, 0, true}, {254, 16, false}, {0, 40, true}, {0, 41, false}, {9, 9, false}} {
+		if have := discards(mounts, c.major, c.minor); have != c.want {
+			t.Errorf("%d:%d: %t, want %t", c.major, c.minor, have, c.want)
+		}
 	}
 }

@@ -30,6 +30,7 @@ type story struct {
 	tally map[string]int // what happened, for the log of the test
 	fired bool           // a fault has been injected in this life
 	lazy  float64        // how often the device lets its writes be for a while
+	fault wal.FlushFault // of the log, when the test is about the tests
 
 	earlier   *run // the last life that got as far as its flush, and the event before which it ended
 	earlierAt int
@@ -59,6 +60,8 @@ var blank = sync.OnceValue(func() *waltest.Disk {
 	return d
 })
 
+var syncMethods = []wal.SyncMethod{wal.SyncDSync, wal.SyncRWF, wal.SyncFdatasync}
+
 func storyOptions() wal.Options {
 	return wal.Options{ClusterID: "c", NodeID: 1, NodeEpoch: 1, MemoryBytes: 4 << 20, QueueDepth: 4, GatherBytes: 1, BlockBytes: 16 << 10}
 }
@@ -76,7 +79,7 @@ var errStart = errors.New("no start")
 
 // recoverStepped opens a log and returns what it holds. found is what was handed out, also with an error.
 func (s *story) recoverStepped(d *waltest.Disk, o wal.Options) (l *wal.Log, st wal.Stepper, found []rec, err error) {
-	l, st, err = wal.OpenStepped(o, d, s.pick)
+	l, st, err = wal.OpenFaulty(o, d, s.pick, s.fault)
 	if err != nil {
 		return nil, st, nil, err
 	}
@@ -100,11 +103,16 @@ func (s *story) live(d *waltest.Disk, steps int, judge func(found []rec, end wal
 	r.cond = sync.NewCond(&r.mu)
 	o := storyOptions()
 	o.QueueDepth = 1 + s.rng.IntN(5)
+	o.Sync = syncMethods[s.rng.IntN(len(syncMethods))]
+	if s.fault != wal.NoFault {
+		o.Sync = wal.SyncFdatasync
+	}
+	s.tally["lives with "+string(o.Sync)]++
 	o.GatherBytes = 1 + s.rng.IntN(2)*s.rng.IntN(o.BlockBytes)
 	s.lazy = []float64{0.2, 0.6, 0.9}[s.rng.IntN(3)]
 	large := s.rng.IntN(5) == 0
-	failedAt := -1 // writes begun when the device's failure was noticed
-	o.OnFailure = func(error) { failedAt = d.Writes() }
+	failedAt, flushes := -1, 0 // writes and flushes begun when the device's failure was noticed
+	o.OnFailure = func(error) { failedAt, flushes = d.Writes(), d.Flushes() }
 	l, st, found, err := s.recoverStepped(d, o)
 	r.lineage, r.known = found, len(found)
 	if err != nil {
@@ -146,6 +154,8 @@ func (s *story) live(d *waltest.Disk, steps int, judge func(found []rec, end wal
 		return r, fmt.Errorf("close after the failure: %v", err)
 	case failedAt >= 0 && d.Writes() != failedAt:
 		return r, fmt.Errorf("%d writes after the failure", d.Writes()-failedAt)
+	case failedAt >= 0 && d.Flushes() != flushes:
+		return r, fmt.Errorf("%d flushes after the failure", d.Flushes()-flushes)
 	case failedAt < 0 && err != nil:
 		return r, fmt.Errorf("close: %w", err)
 	case r.acks+r.known != len(r.lineage):

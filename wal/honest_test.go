@@ -78,7 +78,7 @@ func (s *story) breakDisk(d *waltest.Disk, steps int) {
 		}
 	}
 	part := func(p []byte) int { return s.rng.IntN(len(p)/waltest.Sector+1) * waltest.Sector }
-	kind := []string{"", "", "", "EIO", "ENOSPC", "short", "vanish", "read error"}[s.rng.IntN(8)]
+	kind := []string{"", "", "", "EIO", "ENOSPC", "short", "vanish", "read error", "failing flush"}[s.rng.IntN(9)]
 	s.tally["lives with "+cmp.Or(kind, "no fault")]++
 	switch kind {
 	case "EIO":
@@ -92,6 +92,14 @@ func (s *story) breakDisk(d *waltest.Disk, steps int) {
 	case "vanish":
 		gone := []error{syscall.EIO, syscall.ENODEV}[s.rng.IntN(2)]
 		at(func(p []byte) waltest.Fate { return waltest.Fate{Err: gone, Keep: part(p), Gone: true} })
+	case "failing flush": // once: were it tried again, it would succeed, and mean nothing
+		d.OnFlush = func(n int) waltest.Fate {
+			if n != which {
+				return waltest.Fate{}
+			}
+			s.fired = true
+			return waltest.Fate{Err: syscall.EIO}
+		}
 	case "read error":
 		reads := s.rng.IntN(6)
 		d.OnRead = func(int64, int) error {
@@ -101,6 +109,28 @@ func (s *story) breakDisk(d *waltest.Disk, steps int) {
 			}
 			return nil
 		}
+	}
+}
+
+// TestFaultyFlushes: the histories catch a log that takes its completed writes for durable, or flushes too early, or its superblocks too lightly.
+func TestFaultyFlushes(t *testing.T) {
+	t.Parallel()
+	for fault, name := range map[wal.FlushFault]string{wal.NoFlush: "no flush", wal.EarlyFlush: "early flush", wal.LazySuper: "volatile superblocks"} {
+		caught := 0
+		var first error
+		for seed := range uint64(100) {
+			s := newStory(seed)
+			s.fault = fault
+			if err := s.tellHonest(); err != nil {
+				if caught++; first == nil {
+					first = fmt.Errorf("seed %d: %w", seed, err)
+				}
+			}
+		}
+		if caught == 0 {
+			t.Errorf("%s: none of 100 histories shows it", name)
+		}
+		t.Logf("%s: %d of 100 histories show it, first %v", name, caught, first)
 	}
 }
 

@@ -2,6 +2,7 @@ package wal
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -14,10 +15,12 @@ import (
 
 // Info is what a target holds, as far as reading alone can tell.
 type Info struct {
-	Path      string
-	Bytes     int64    // size of the target
-	Hardware  Hardware // the disk under it
-	Unwritten int64    // bytes of a file that were never written: they are filled while the log is used
+	Path     string
+	Bytes    int64    // size of the target
+	Hardware Hardware // the disk under it
+	// Sync is how an opening makes blocks durable when its options do not say; SyncDefault before that was measured.
+	Sync      SyncChoice
+	Unwritten int64 // bytes of a file that were never written: they are filled while the log is used
 	// Found says what a target without a valid superblock holds, "" when it is blank; see Slots for a log.
 	Found string
 	Slots [2]SlotInfo
@@ -60,6 +63,31 @@ type DumpOptions struct {
 // Inspect reads a target and judges it as Recover would. It takes no lock and writes nothing; of a log in use it shows a moving picture.
 func Inspect(ctx context.Context, path string) (Info, error) {
 	return inspect(ctx, path, func(*Info) {}, func(header, []byte) error { return nil })
+}
+
+// Identify says whose log a target holds, by its newest superblock. It takes no lock and reads nothing else. Errors: ErrForeign, and what the operating system
+// says.
+func Identify(path string) (SlotInfo, error) {
+	d, err := openReadOnly(path)
+	if err != nil {
+		return SlotInfo{}, err
+	}
+	defer d.Close()
+	if d.Size() < minCapacity {
+		return SlotInfo{}, &ForeignError{Path: path, Found: fmt.Sprintf("only %d bytes", d.Size())}
+	}
+	s, faults, err := loadSuperblocks(d)
+	if err != nil {
+		return SlotInfo{}, err
+	}
+	if faults[0] != nil && faults[1] != nil {
+		found, err := inventory(d)
+		if err == nil {
+			err = &ForeignError{Path: path, Found: cmp.Or(found, "zeroes, but no superblock")}
+		}
+		return SlotInfo{}, err
+	}
+	return slotInfo(d, int(s.Slot), nil)
 }
 
 // Dump writes a readable account of the target to w and goes on past damage.
@@ -108,6 +136,7 @@ func dumpTarget(out io.Writer, info *Info) {
 		fmt.Fprintf(out, "superblock %d: sequence %d uuid %x cluster %q node %d epoch %d capacity %d generation %d from %d trim %d durable %d clean %v\n",
 			i, s.Sequence, s.UUID, s.ClusterID, s.NodeID, s.NodeEpoch, s.Capacity, s.Generation, s.GenStart, s.Trim, s.Durable, s.Clean)
 	}
+	fmt.Fprintf(out, "durable by %v\n", info.Sync)
 	fmt.Fprintf(out, "chain from %d:\n", info.Slots[info.Newest].Trim)
 }
 
@@ -123,7 +152,7 @@ func inspect(ctx context.Context, path string, target func(*Info), visit func(h 
 		return Info{}, err
 	}
 	defer d.Close()
-	info := Info{Path: path, Bytes: d.Size(), Hardware: d.hardware(), Newest: -1}
+	info := Info{Path: path, Bytes: d.Size(), Hardware: d.hardware(), Newest: -1, Sync: SyncChoice{Method: SyncDSync, Origin: SyncDefault}}
 	if d.Size() < minCapacity {
 		info.Found = fmt.Sprintf("only %d bytes", d.Size())
 		info.Slots[0].Fault, info.Slots[1].Fault = errNoMagic, errNoMagic
@@ -153,6 +182,11 @@ func inspect(ctx context.Context, path string, target func(*Info), visit func(h 
 		return info, err
 	}
 	info.Newest = int(s.Slot)
+	if c, ok, err := readNote(d, info.Hardware); err != nil {
+		return info, err
+	} else if ok {
+		info.Sync = c
+	}
 	target(&info)
 	sc, err := newScanner(d, &s, readBytes)
 	if err != nil {

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,8 @@ type Log struct {
 	dev  Device
 	pool *pool
 
-	hardware Hardware // the disk under dev
+	hardware Hardware   // the disk under dev
+	sync     SyncChoice // how blocks are made durable
 
 	// super is the newest superblock. Recover sets it for good but for Sequence, Slot, Trim, Durable and Clean, which belong to the
 	// commit goroutine from then on.
@@ -32,6 +34,7 @@ type Log struct {
 	durable  atomic.Int64 // Position; every block before it is durable. Stored by the commit goroutine only
 	trimmed  atomic.Int64 // Position; the durable trim. Stored by the commit goroutine only
 	sleeping atomic.Int32 // how the commit goroutine blocks, or is about to: awake, resting, waiting, gathering
+	released atomic.Bool  // Release was called, and Hold was not asked since
 	commit   *committer
 	stats    counters
 
@@ -54,6 +57,7 @@ type appendState struct {
 	limit    Position     // the smaller of durable trim + ring and prepared: no block may end above
 	prepared Position     // frontier of the preparation, see there
 	prep     *preparation // nil before the end of Recover
+	trial    *trial       // nil when nothing is to be measured
 	trim     Position     // asked for, may not be durable yet
 	refused  bool         // ErrFull was returned and no OnSpace has followed
 	closing  closing
@@ -75,9 +79,10 @@ const (
 )
 
 type counters struct {
-	appends, writes, bytes, superblocks, wakeups atomic.Uint64
-	inFlight                                     atomic.Int64
-	unprepared                                   atomic.Int64
+	appends, writes, bytes, flushes, superblocks, wakeups atomic.Uint64
+	inFlight                                              atomic.Int64
+	unprepared                                            atomic.Int64
+	writing, acking                                       latencyCounts
 }
 
 // Open opens the target and reads its superblocks; an absent or empty file is created, a blank block device formatted. Nothing is scanned
@@ -88,17 +93,20 @@ func Open(o Options) (*Log, error) {
 		return nil, err
 	}
 	dev, name, hw := o.Device, "device", Hardware{}
+	how := SyncChoice{Method: cmp.Or(o.Sync, SyncDSync), Origin: SyncConfigured}
 	if dev == nil {
 		name = o.Path
-		f, err := openOrCreate(o)
-		if err != nil {
+		var f *fileDevice
+		var err error
+		if f, how, err = openOrCreate(o); err != nil {
 			return nil, err
 		}
 		dev = f
 		hw = f.hardware()
 		hw.log(o.Logger, o.Path)
+		how.log(o.Logger, "wal: how writes are made durable", o.Path)
 	}
-	l, err := open(o, dev, name)
+	l, err := open(o, dev, name, how)
 	if err != nil {
 		if o.Device == nil {
 			_ = dev.Close()
@@ -109,27 +117,31 @@ func Open(o Options) (*Log, error) {
 	return l, nil
 }
 
-func openOrCreate(o Options) (*fileDevice, error) {
+func openOrCreate(o Options) (*fileDevice, SyncChoice, error) {
 	st, err := os.Stat(o.Path)
-	if err == nil && st.Mode().IsRegular() && st.Size() == 0 || errors.Is(err, fs.ErrNotExist) {
+	if !o.MustExist && (err == nil && st.Mode().IsRegular() && st.Size() == 0 || errors.Is(err, fs.ErrNotExist)) {
 		o.Logger.Info("wal: creating the log file", "path", o.Path, "bytes", o.CapacityBytes)
 		if err := createFile(o, false); err != nil {
-			return nil, err
+			return nil, SyncChoice{}, err
 		}
 	}
-	f, err := openFile(o.Path, o.lockWait)
+	how, err := chooseSync(o)
+	if err != nil {
+		return nil, how, err
+	}
+	f, err := openFile(o.Path, o.lockWait, how.Method)
 	if err == nil && !f.block && f.size != o.CapacityBytes {
 		o.Logger.Info("wal: the file keeps its size (ringmq wal resize changes it)", "path", o.Path, "bytes", f.size, "configured", o.CapacityBytes)
 	}
-	return f, err
+	return f, how, err
 }
 
-func open(o Options, dev Device, name string) (*Log, error) {
+func open(o Options, dev Device, name string, how SyncChoice) (*Log, error) {
 	s, err := readSuperblocks(o, dev, name)
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{opts: o, log: o.Logger, dev: dev}
+	l := &Log{opts: o, log: o.Logger, dev: dev, sync: how}
 	l.pool = newPool(o.MemoryBytes, l.kick)
 	l.mu.state = StateOpened
 	l.mu.trim = s.Trim
@@ -176,7 +188,7 @@ func readSuperblocks(o Options, dev Device, name string) (superblock, error) {
 		if err != nil {
 			return s, err
 		}
-		if found == "" && isFile && !f.block {
+		if found == "" && (isFile && !f.block || o.MustExist) {
 			found = "zeroes, but no superblock"
 		}
 		if found != "" {
@@ -269,6 +281,26 @@ func (l *Log) Trim(p Position) error {
 	return err
 }
 
+// SetNodeEpoch is Options.NodeEpoch for a caller that learns its epoch only when it has the target, locked. REQUIRES: Recover was not called.
+func (l *Log) SetNodeEpoch(epoch int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.state != StateOpened {
+		return errors.New("wal: SetNodeEpoch after Recover")
+	}
+	if l.super.NodeEpoch > epoch {
+		return fmt.Errorf("%w: %s was used by node epoch %d, this is %d", ErrFenced, l.opts.Path, l.super.NodeEpoch, epoch)
+	}
+	l.super.NodeEpoch = epoch
+	return nil
+}
+
+// Release has Options.Hold asked again about what it holds back. Any goroutine; it does not block.
+func (l *Log) Release() {
+	l.released.Store(true)
+	l.kick()
+}
+
 // usableLocked says why the log takes no calls, or nil.
 func (l *Log) usableLocked() error {
 	switch l.mu.state {
@@ -299,8 +331,13 @@ func (l *Log) Stats() Stats {
 		Capacity: ring, Used: int64(next - trim), Trim: trim, Next: next, Durable: Position(l.durable.Load()),
 		MemoryUsed: l.pool.usage(), MemoryBudget: l.opts.MemoryBytes, InFlight: int(l.stats.inFlight.Load()),
 		Appends: l.stats.appends.Load(), Writes: l.stats.writes.Load(), Bytes: l.stats.bytes.Load(),
-		Superblocks: l.stats.superblocks.Load(), Wakeups: l.stats.wakeups.Load(), Unprepared: l.stats.unprepared.Load(),
+		Sync: l.sync, Flushes: l.stats.flushes.Load(), Superblocks: l.stats.superblocks.Load(), Wakeups: l.stats.wakeups.Load(), Unprepared: l.stats.unprepared.Load(),
 	}
+}
+
+// Latencies returns how long blocks have taken since the start. Any goroutine. It is not part of Stats, which is asked in the middle of work.
+func (l *Log) Latencies() Latencies {
+	return Latencies{Write: l.stats.writing.snapshot(), Ack: l.stats.acking.snapshot()}
 }
 
 // UUID identifies the log on its device; a format gives a new one.
@@ -326,8 +363,9 @@ func (l *Log) Close(clean bool) error {
 	l.commit.wait()
 	l.readers.Wait()
 	l.mu.Lock()
-	prep := l.mu.prep
+	prep, trial := l.mu.prep, l.mu.trial
 	l.mu.Unlock()
+	trial.close()
 	prep.close()
 	l.mu.Lock()
 	if failure == nil {

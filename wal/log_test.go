@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 )
 
 // waiter is a Completion that counts and can be waited for.
@@ -39,6 +40,9 @@ func (w *waiter) wait(n int) {
 	}
 	w.mu.Unlock()
 }
+
+// testTimeout is how long a condition may take on a busy machine.
+const testTimeout = 30 * time.Second
 
 func testOptions(t testing.TB) Options {
 	return Options{
@@ -82,11 +86,13 @@ func recovered(t testing.TB, o Options) (*Log, []got) {
 
 func modes(t *testing.T, fn func(t *testing.T, o Options)) {
 	for _, mode := range []Mode{ModeURing, ModePWrite} {
-		t.Run(string(mode), func(t *testing.T) {
-			o := testOptions(t)
-			o.Mode = mode
-			fn(t, o)
-		})
+		for _, how := range syncMethods {
+			t.Run(string(mode)+"/"+string(how), func(t *testing.T) {
+				o := testOptions(t)
+				o.Mode, o.Sync = mode, how
+				fn(t, o)
+			})
+		}
 	}
 }
 

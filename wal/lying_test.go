@@ -64,6 +64,16 @@ func (s *story) corrupt(d *waltest.Disk, steps int) {
 			which[at+i] = kind
 		}
 	}
+	if s.rng.IntN(4) == 0 { // flushes that do nothing, but for the one of the opening: the model tells by it whether a life has begun
+		from, row := 1+s.rng.IntN(2+steps/6), 1+s.rng.IntN(8)
+		d.OnFlush = func(n int) waltest.Fate {
+			lost := n >= from && n < from+row
+			if lost {
+				s.tally["lost flushes"]++
+			}
+			return waltest.Fate{Lost: lost}
+		}
+	}
 	d.OnWrite = func(n int, p []byte, _ int64) waltest.Fate {
 		kind := which[n]
 		if kind != "" {

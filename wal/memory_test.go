@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -237,5 +238,20 @@ func TestIdleMemory(t *testing.T) {
 	}
 	if used := l.Stats().MemoryUsed; used > 2*chunkBytes {
 		t.Errorf("%d bytes mapped", used)
+	}
+}
+
+// TestHugeMemory: what is read into begins where a huge page can, and the mapping around it goes as a whole.
+func TestHugeMemory(t *testing.T) {
+	for _, n := range []int{pageBytes, readDepth * pageBytes, readDepth * readBytes, hugeBytes + pageBytes} {
+		whole, mem, err := allocHuge(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(mem) != n || cap(mem) != n || uintptr(unsafe.Pointer(&mem[0]))%hugeBytes != 0 {
+			t.Errorf("%d bytes: got %d at %p, cap %d", n, len(mem), &mem[0], cap(mem))
+		}
+		mem[0], mem[n-1] = 1, 2 // faults when it is not mapped
+		release(whole)
 	}
 }

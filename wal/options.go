@@ -3,6 +3,7 @@ package wal
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -25,6 +26,8 @@ type Options struct {
 	// Path of a file or a raw block device. A file that does not exist is created, a blank device is formatted. A new file has all its space, but
 	// most of it is written only after the log is ready, while it is used; Format writes all of it.
 	Path string
+	// MustExist refuses a target that has no log yet, instead of making one.
+	MustExist bool
 	// CapacityBytes is the size of the file when it is created, headers included. Ignored for an existing file; a block device is used
 	// whole. A multiple of 4096, at least 1 MiB. Default 2 GiB.
 	CapacityBytes int64
@@ -50,6 +53,9 @@ type Options struct {
 
 	// Mode forces a way of writing. Default: io_uring where the kernel allows it.
 	Mode Mode
+	// Sync forces how blocks are made durable. Default: what the target remembers from a trial (see the package page), SyncDSync before there was one. Format
+	// makes the target remember Sync, or the winner of a trial. A Device remembers nothing.
+	Sync SyncMethod
 	// Logger default: discard.
 	Logger *slog.Logger
 	// OnSpace is called after space or memory became free following an ErrFull or ErrNoMemory. Any goroutine; it must not block.
@@ -58,8 +64,12 @@ type Options struct {
 	OnFailure func(error)
 	// OnDelivered is called on the commit goroutine after it has called completions, once for all of those that came together. It must not block.
 	OnDelivered func()
+	// Hold is asked on the commit goroutine before it tells the completions of durable blocks, once for all that came together. While it returns true they
+	// are not told, nor is anything behind them: to be durable is not enough to be acknowledged. It is asked again with the next commit and after
+	// Log.Release; what is still held when the log fails or closes gets that error. nil: nothing is ever held. It must not block.
+	Hold func() bool
 
-	// Device replaces Path: a test double, always written by pwrite.
+	// Device replaces Path: a test double, always written by pwrite. With SyncFdatasync it must have WriteVolatile.
 	Device Device
 
 	// Tests change these.
@@ -67,6 +77,7 @@ type Options struct {
 	prepareStep  int64         // bytes of zeroes in one write, see preparation; a multiple of 4096
 	prepareFirst int64         // bytes of space that are prepared before the log is ready
 	readBytes    int           // of one read of recovery; tests choose less than 1 MiB, which costs memory to touch
+	trialIdle    time.Duration // of the log, before it is measured; negative: never
 	// stepped replaces the commit goroutine in tests: the log writes through what it returns, and its owner calls committer.turn.
 	stepped func(*Log) backend
 }
@@ -76,7 +87,7 @@ type Device interface {
 	// WriteAt returns nil only after p is on stable storage. It is called from several goroutines at once, for disjoint ranges.
 	WriteAt(p []byte, off int64) (int, error)
 	ReadAt(p []byte, off int64) (int, error)
-	// Flush makes everything durable that a ReadAt has returned.
+	// Flush makes everything durable that a ReadAt has returned, and every write that had returned.
 	Flush() error
 	Size() int64
 	Close() error
@@ -101,11 +112,17 @@ func (o Options) withDefaults() Options {
 	if o.readBytes == 0 {
 		o.readBytes = readBytes
 	}
+	if o.lockWait == 0 && o.MustExist {
+		o.lockWait = time.Second // nothing of this caller's was here before, that has to go first
+	}
 	if o.lockWait == 0 {
 		o.lockWait = 5 * time.Second
 	}
 	if o.prepareStep == 0 {
 		o.prepareStep = prepareStep
+	}
+	if o.trialIdle == 0 {
+		o.trialIdle = trialIdle
 	}
 	if o.prepareFirst == 0 {
 		o.prepareFirst = prepareFirst
@@ -134,6 +151,10 @@ func (o Options) validate() error {
 		return fmt.Errorf("wal: Options.GatherBytes is %d, want 1 to BlockBytes, %d", o.GatherBytes, o.BlockBytes)
 	case o.Mode != ModeAuto && o.Mode != ModeURing && o.Mode != ModePWrite:
 		return fmt.Errorf("wal: Options.Mode is %q, want %q, %q or empty", o.Mode, ModeURing, ModePWrite)
+	case o.Sync != SyncAuto && !slices.Contains(syncMethods[:], o.Sync):
+		return fmt.Errorf("wal: Options.Sync is %q, want one of %q or empty", o.Sync, syncMethods)
+	case o.Device != nil && o.Sync == SyncFdatasync && !isVolatileWriter(o.Device):
+		return fmt.Errorf("wal: Options.Sync is %q, but the Device has no WriteVolatile", o.Sync)
 	case o.Device != nil && o.Mode == ModeURing:
 		return fmt.Errorf("wal: Options.Mode is %q, but a Device is always written by %q", o.Mode, ModePWrite)
 	}

@@ -10,10 +10,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/ringmq/ringmq/wal/waltest"
 	"golang.org/x/sys/unix"
+
+	"github.com/ringmq/ringmq/tools/waittest"
+	"github.com/ringmq/ringmq/wal/waltest"
 )
 
 // holesOnly is a device of which only the holes matter.
@@ -130,7 +131,7 @@ func TestPrepareFile(t *testing.T) {
 			}
 			w.wait(appended)
 			if life == 3 {
-				eventually(t, func() bool { return l.Stats().Unprepared == 0 })
+				waittest.Until(t, testTimeout, "the whole file is prepared", func() bool { return l.Stats().Unprepared == 0 })
 			}
 			if len(want) > 100 {
 				want = want[len(want)-100:]
@@ -154,15 +155,6 @@ func behind(all, want []got) []got {
 		all = all[1:]
 	}
 	return all
-}
-
-func eventually(t *testing.T, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it does not happen")
-		}
-	}
 }
 
 // slowZeroes is a device whose zeroes wait for the test, one step at a time.
@@ -223,7 +215,7 @@ func TestFrontier(t *testing.T) {
 	}
 	// A device that refuses zeroes does not stop the log: a block will tell whether it has failed.
 	d.go1 <- errors.New("no zeroes today")
-	eventually(t, func() bool { return l.Stats().Unprepared == 0 })
+	waittest.Until(t, testTimeout, "the whole file is prepared", func() bool { return l.Stats().Unprepared == 0 })
 	for range 100 {
 		if err := add(); err != nil {
 			t.Fatal(err)

@@ -7,12 +7,14 @@ const (
 	readDepth = 4       // reads in flight
 )
 
-// readahead reads a target from front to back with a few large reads in flight.
+// readahead reads a target from front to back with a few large reads in flight. They go to huge pages: on a virtio disk whose reads of 1 MiB into small
+// pages give 1 GB/s, whatever their number, they give 2 (Linux 6.18, four runs in turn).
 type readahead struct {
 	dev  Device
 	size int64 // nothing is read at or after it
 	each int   // bytes of one read
 
+	arena []byte // what bufs lie in
 	bufs  [readDepth]readBuf
 	cur   int   // the buffer that holds at
 	at    int64 // next byte to hand out
@@ -28,28 +30,24 @@ type readBuf struct {
 
 // newReadahead reads each bytes at a time, a multiple of pageBytes.
 func newReadahead(dev Device, size int64, each int) (*readahead, error) {
-	r := &readahead{dev: dev, size: size, each: each, at: -1}
+	arena, mem, err := allocHuge(readDepth * each)
+	if err != nil {
+		return nil, err
+	}
+	r := &readahead{dev: dev, size: size, each: each, arena: arena, at: -1}
 	for i := range r.bufs {
-		mem, err := alloc(each)
-		if err != nil {
-			r.close()
-			return nil, err
-		}
-		r.bufs[i].mem = mem
+		r.bufs[i].mem = mem[i*each : (i+1)*each]
 	}
 	return r, nil
 }
 
 func (r *readahead) close() {
 	for i := range r.bufs {
-		b := &r.bufs[i]
-		if b.busy != nil {
+		if b := &r.bufs[i]; b.busy != nil {
 			<-b.busy
 		}
-		if b.mem != nil {
-			release(b.mem)
-		}
 	}
+	release(r.arena)
 }
 
 // seek moves to off, a multiple of pageBytes.

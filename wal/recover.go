@@ -101,11 +101,12 @@ func (l *Log) begin(end Position, last header) error {
 	l.setLimitLocked()
 	l.mu.state = StateReady
 	prep.start()
+	l.mu.trial = startTrial(l, prep)
 	return nil
 }
 
-// recoveryMemory places recovered blocks: in chunks of the pool up to a share of its budget, so that appends find room, and in a
-// buffer that is used again for every block beyond that.
+// recoveryMemory places recovered blocks: in chunks of the pool up to a share of its budget, so that appends find room; beyond that they stay where they were
+// read, or, when they came with two reads, go to a buffer that is used again for every such block.
 type recoveryMemory struct {
 	pool    *pool
 	chunk   *chunk // being filled; one reference
@@ -113,14 +114,14 @@ type recoveryMemory struct {
 	scratch []byte
 
 	last struct { // what get returned
-		mem *chunk // nil: scratch
+		mem *chunk // nil: scratch or window
 		n   int
 		own bool // mem is a mapping for this block alone, with one reference
 	}
 }
 
-// get returns n bytes for the next candidate. What an earlier get returned and was not kept is used again.
-func (m *recoveryMemory) get(n int) ([]byte, error) {
+// get returns n bytes for the next candidate, or the first n of window, where they lie already. What an earlier get returned and was not kept is used again.
+func (m *recoveryMemory) get(n int, window []byte) ([]byte, error) {
 	m.drop()
 	if n > chunkBytes {
 		if m.allowed(n) {
@@ -134,6 +135,9 @@ func (m *recoveryMemory) get(n int) ([]byte, error) {
 		return m.chunk.mem[m.used : m.used+n], nil
 	}
 	m.last.n = n
+	if len(window) >= n {
+		return window[:n], nil
+	}
 	if len(m.scratch) < n {
 		if m.scratch != nil {
 			release(m.scratch)

@@ -30,7 +30,7 @@ func Resize(ctx context.Context, path string, capacity int64) (Resized, error) {
 	if capacity < minCapacity || capacity%pageBytes != 0 {
 		return Resized{}, fmt.Errorf("wal: resize to %d bytes, want a multiple of %d and at least %d", capacity, pageBytes, minCapacity)
 	}
-	d, err := openFile(path, resizeWait)
+	d, err := openFile(path, resizeWait, SyncDSync)
 	if err != nil {
 		return Resized{}, err
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ringmq/ringmq/tools/waittest"
 	"github.com/ringmq/ringmq/wal/waltest"
 )
 
@@ -49,7 +50,7 @@ func (f *filler) trim(l *Log, n int) {
 	if err := l.Trim(p); err != nil {
 		f.t.Fatal(err)
 	}
-	eventually(f.t, func() bool { return l.Stats().Trim >= p-200<<10 && l.super.Trim > 0 })
+	waittest.Until(f.t, testTimeout, "the trim is written", func() bool { return l.Stats().Trim >= p-200<<10 && l.super.Trim > 0 })
 }
 
 // around appends until the ring was passed twice, trimming on the way.
@@ -61,7 +62,7 @@ func (f *filler) around(l *Log) {
 			f.t.Fatal(err)
 		}
 		f.want = f.want[max(0, len(f.want)-2):]
-		eventually(f.t, func() bool { return l.Stats().Capacity-l.Stats().Used > 600<<10 })
+		waittest.Until(f.t, testTimeout, "there is room", func() bool { return l.Stats().Capacity-l.Stats().Used > 600<<10 })
 	}
 }
 
@@ -295,7 +296,7 @@ func TestResizeFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, _, _, err := func() (superblock, Position, int64, error) {
-		d, err := openFile(o.Path, time.Second)
+		d, err := openFile(o.Path, time.Second, SyncDSync)
 		if err != nil {
 			t.Fatal(err)
 		}

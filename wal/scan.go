@@ -21,7 +21,7 @@ type scanner struct {
 	prev    header // the block before; Length 0: none
 	stop    string // why the chain ended
 	largest int64  // length of the largest block of the chain
-
+	inPlace int    // bytes of the block that block returned last which r still has to move over: it lies in r's window
 }
 
 // errEnd says that no block chains at a position.
@@ -35,9 +35,9 @@ func newScanner(dev Device, s *superblock, each int) (*scanner, error) {
 	return &scanner{s: s, r: r}, nil
 }
 
-// walk hands every block of the chain to visit, verified, and returns where the chain ends. memory returns where the bytes of a block
-// go; it is called once per candidate, which may still turn out not to be part of the chain.
-func (sc *scanner) walk(ctx context.Context, memory func(n int) ([]byte, error), visit func(h header, b []byte) error) (Position, error) {
+// walk hands every block of the chain to visit, verified, and returns where the chain ends. memory returns where the n bytes of a block go, or the first n of
+// window, which has them, if they may stay there until visit returns; it is called once per candidate, which may still turn out not to be part of the chain.
+func (sc *scanner) walk(ctx context.Context, memory func(n int, window []byte) ([]byte, error), visit func(h header, b []byte) error) (Position, error) {
 	pos := sc.s.Trim
 	for {
 		if err := ended(ctx); err != nil {
@@ -64,6 +64,10 @@ func (sc *scanner) walk(ctx context.Context, memory func(n int) ([]byte, error),
 		if err := visit(h, b); err != nil {
 			return pos, err
 		}
+		if sc.inPlace > 0 {
+			sc.r.skip(sc.inPlace)
+			sc.inPlace = 0
+		}
 		sc.prev, sc.largest = h, max(sc.largest, int64(h.Length))
 		pos = end
 	}
@@ -71,7 +75,7 @@ func (sc *scanner) walk(ctx context.Context, memory func(n int) ([]byte, error),
 
 // block reads and judges the block that lies skipped bytes behind pos, where the chain has come to. errEnd: nothing there continues the chain;
 // sc.stop says why.
-func (sc *scanner) block(pos Position, skipped int64, memory func(n int) ([]byte, error)) (header, []byte, error) {
+func (sc *scanner) block(pos Position, skipped int64, memory func(n int, window []byte) ([]byte, error)) (header, []byte, error) {
 	pos += Position(skipped)
 	end := func(format string, a ...any) (header, []byte, error) {
 		sc.stop = fmt.Sprintf(format, a...)
@@ -92,15 +96,21 @@ func (sc *scanner) block(pos Position, skipped int64, memory func(n int) ([]byte
 	if err := sc.chains(&h, pos, skipped); err != nil {
 		return end("%v", err)
 	}
-	b, err := memory(int(h.Length))
+	b, err := memory(int(h.Length), w)
 	if err != nil {
 		return header{}, nil, err
 	}
-	if err := sc.r.read(b); err != nil {
-		return header{}, nil, err
+	inPlace := &b[0] == &w[0]
+	if !inPlace {
+		if err := sc.r.read(b); err != nil {
+			return header{}, nil, err
+		}
 	}
 	if err := h.verify(b); err != nil {
 		return end("%v", err)
+	}
+	if inPlace {
+		sc.inPlace = len(b)
 	}
 	return h, b, nil
 }

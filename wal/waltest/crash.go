@@ -17,23 +17,61 @@ const (
 	survivals
 )
 
-// OpenAt returns the numbers of the writes that have started and not ended before event at.
+// OpenAt returns the numbers of the writes that have started before event at and are not stable: they have not ended, or are volatile and no flush
+// that began after their end has ended.
 func (d *Disk) OpenAt(at int) []int {
+	history := d.History()[:at]
+	ends := endings(history, d.Writes())
 	var open []int
-	for _, e := range d.History()[:at] {
-		switch e.Kind {
-		case Start:
+	for _, e := range history {
+		if e.Kind == Start && !ends[e.ID].stable {
 			open = append(open, e.ID)
-		case End:
-			for i, id := range open {
-				if id == e.ID {
-					open = append(open[:i], open[i+1:]...)
-					break
-				}
-			}
 		}
 	}
 	return open
+}
+
+// ending is what a history knows about the end of a write.
+type ending struct{ ended, volatile, stable bool }
+
+// endings goes through a history of so many writes.
+func endings(history []Event, writes int) []ending {
+	all := make([]ending, writes)
+	var cached []int          // volatile writes that have ended and are not stable
+	covers := map[int][]int{} // of the flushes under way
+	settle := func(ids []int) {
+		for _, id := range ids {
+			all[id].stable = true
+		}
+	}
+	for _, e := range history {
+		switch e.Kind {
+		case Start:
+			all[e.ID].volatile = e.Volatile
+		case End:
+			w := &all[e.ID]
+			if w.ended = true; w.volatile {
+				cached = append(cached, e.ID)
+			} else {
+				w.stable = true
+			}
+		case Flush:
+			settle(cached)
+			cached = nil
+		case FlushStart:
+			covers[e.ID] = append([]int(nil), cached...)
+		case FlushEnd:
+			settle(covers[e.ID])
+			left := cached[:0]
+			for _, id := range cached {
+				if !all[id].stable {
+					left = append(left, id)
+				}
+			}
+			cached = left
+		}
+	}
+	return all
 }
 
 // PowerFailure returns the disk as it is after power failed before event at. fate tells what survives of each open write.
@@ -83,15 +121,10 @@ const (
 // image applies the history before event at.
 func (d *Disk) image(at int, kept func(id, sectors int) Kept, of picture) canvas {
 	history := d.History()
-	d.mu.Lock()
-	ended := make([]bool, d.writes)
-	d.mu.Unlock()
+	ends := endings(history[:at], d.Writes())
 	flushed := -1
 	for i, e := range history[:at] {
-		switch e.Kind {
-		case End:
-			ended[e.ID] = true
-		case Flush:
+		if e.Kind == Flush {
 			flushed = i
 		}
 	}
@@ -106,7 +139,7 @@ func (d *Disk) image(at int, kept func(id, sectors int) Kept, of picture) canvas
 		if e.Kind != Start || e.Stale && of != shown {
 			continue
 		}
-		if ended[e.ID] || i <= flushed {
+		if w := ends[e.ID]; w.stable || w.ended && of != stable || i <= flushed && !w.volatile {
 			c.put(e.Off, e.Data)
 			continue
 		}

@@ -17,6 +17,8 @@ type Disk struct {
 	OnWrite func(n int, p []byte, off int64) Fate
 	// Sparse makes the disk one that knows which of its space was never written, like a file. Set it before the first write.
 	Sparse bool
+	// OnFlush, when set, decides the fate of the n-th flush (from 0): Err, Gone and Lost count. Set it before the first flush.
+	OnFlush func(n int) Fate
 	// OnRead, when set, fails reads: a read for which it returns an error gets that error and no bytes. Set it before the first read.
 	OnRead func(off int64, n int) error
 
@@ -29,6 +31,7 @@ type Disk struct {
 	flat    []byte // when not nil, what reads show now instead: somebody has asked for Bytes
 	history []Event
 	writes  int
+	flushes int
 	rng     *rand.Rand // nil: writes are not interleaved on purpose
 	closed  bool
 	gone    error // not nil: the device has vanished, every call gets this
@@ -51,20 +54,24 @@ type Kind uint8
 
 // The kinds of events.
 const (
-	Start Kind = iota // of a write
-	End               // of a write, successful
-	Flush             // everything that reads showed is stable
-	Mark              // set by the test
+	Start      Kind = iota // of a write
+	End                    // of a write, successful
+	Flush                  // everything that reads showed is stable
+	FlushStart             // of a flush that takes time
+	FlushEnd               // of one: volatile writes that had ended before its start are stable
+	Mark                   // set by the test
 )
 
 // Event is one step of a disk's history.
 type Event struct {
 	Kind Kind
-	ID   int // write number, or the test's mark
+	ID   int // number of the write or of the flush, or the test's mark
 	Off  int64
 	Data []byte // of a Start: the disk's own copy
 	// Stale, of a Start: no power failure finds it stored.
 	Stale bool
+	// Volatile, of a Start: its End does not say that it is stable, a flush that began after it does.
+	Volatile bool
 }
 
 // New returns a disk of size zero bytes.
@@ -101,10 +108,18 @@ type Write struct {
 func (d *Disk) Begin(p []byte, off int64) *Write {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.begin(p, off)
+	return d.begin(p, off, false)
 }
 
-func (d *Disk) begin(p []byte, off int64) *Write {
+// BeginVolatile is Begin of a write that goes to the disk's cache: whether it survives a power failure is up to fate, until a flush that began after
+// its end has ended.
+func (d *Disk) BeginVolatile(p []byte, off int64) *Write {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.begin(p, off, true)
+}
+
+func (d *Disk) begin(p []byte, off int64, volatile bool) *Write {
 	if d.gone != nil {
 		return &Write{d: d, err: d.gone}
 	}
@@ -132,7 +147,7 @@ func (d *Disk) begin(p []byte, off int64) *Write {
 			data[(bit-1)/8] ^= 1 << ((bit - 1) % 8)
 		}
 		d.store(at, data[:keep])
-		d.history = append(d.history, Event{Kind: Start, ID: w.id, Off: at, Data: data[:keep], Stale: w.fate.Stale})
+		d.history = append(d.history, Event{Kind: Start, ID: w.id, Off: at, Data: data[:keep], Stale: w.fate.Stale, Volatile: volatile})
 	}
 	if w.fate.Gone {
 		d.gone = w.fate.Err
@@ -169,8 +184,21 @@ func (w *Write) End() (int, error) {
 
 // WriteAt stores p durably.
 func (d *Disk) WriteAt(p []byte, off int64) (int, error) {
+	w := d.Begin(p, off)
+	d.take()
+	return w.End()
+}
+
+// WriteVolatile stores p in the disk's cache, see BeginVolatile.
+func (d *Disk) WriteVolatile(p []byte, off int64) (int, error) {
+	w := d.BeginVolatile(p, off)
+	d.take()
+	return w.End()
+}
+
+// take lets others run for as long as an operation takes.
+func (d *Disk) take() {
 	d.mu.Lock()
-	w := d.begin(p, off)
 	yields := 0
 	if d.rng != nil {
 		yields = d.rng.IntN(20)
@@ -182,7 +210,6 @@ func (d *Disk) WriteAt(p []byte, off int64) (int, error) {
 	for range yields {
 		runtime.Gosched()
 	}
-	return w.End()
 }
 
 // ReadAt reads what the writes so far have stored, durable or not.
@@ -217,8 +244,73 @@ func (d *Disk) Flush() error {
 	if d.closed {
 		return errors.New("waltest: flush of a closed disk")
 	}
-	d.history = append(d.history, Event{Kind: Flush})
+	_, fate := d.flushFate()
+	if fate.Err != nil {
+		return fate.Err
+	}
+	if !fate.Lost {
+		d.history = append(d.history, Event{Kind: Flush})
+	}
 	return nil
+}
+
+// flushFate counts a flush and asks what becomes of it.
+func (d *Disk) flushFate() (id int, fate Fate) {
+	id = d.flushes
+	d.flushes++
+	if d.OnFlush != nil {
+		fate = d.OnFlush(id)
+	}
+	if fate.Gone {
+		d.gone = fate.Err
+	}
+	return id, fate
+}
+
+// Flushing is a flush that has begun.
+type Flushing struct {
+	d    *Disk
+	id   int
+	fate Fate
+}
+
+// BeginFlush starts a flush of the disk's cache; the caller says with End when it ends. It covers the volatile writes that have ended, and nothing of
+// those that are under way.
+func (d *Disk) BeginFlush() *Flushing {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.gone != nil {
+		return &Flushing{d: d, fate: Fate{Err: d.gone}}
+	}
+	f := &Flushing{d: d}
+	f.id, f.fate = d.flushFate()
+	if f.fate.Err == nil && !f.fate.Lost {
+		d.history = append(d.history, Event{Kind: FlushStart, ID: f.id})
+	}
+	return f
+}
+
+// End ends the flush.
+func (f *Flushing) End() error {
+	if f.fate.Err != nil {
+		return f.fate.Err
+	}
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if f.d.gone != nil {
+		return f.d.gone
+	}
+	if !f.fate.Lost {
+		f.d.history = append(f.d.history, Event{Kind: FlushEnd, ID: f.id})
+	}
+	return nil
+}
+
+// Flushes is how many flushes have begun.
+func (d *Disk) Flushes() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.flushes
 }
 
 // Vanish takes the device away: every call from now on, and every write under way, gets err.

@@ -1,6 +1,7 @@
 // Package waltest is a disk for tests that breaks the way disks break.
 //
 //	WriteAt ─► start event ─► (faults, interleaving) ─► end event      Mark ─► mark event      Flush ─► flush event
+//	WriteVolatile: the same, but stable only by a flush that begins after its end: BeginFlush ─► start event, End ─► end event
 //	                     └──────────── history, one total order ─────────────┘
 //	                                       │
 //	                             Crash(at event i) ─► a new Disk
@@ -21,7 +22,7 @@
 //	failing      the error (EIO, ENOSPC, any) is returned; none, part or all of it is stored
 //	vanishing    from this write on every call fails, reads and writes under way too, until Reopen
 //
-// Disk.OnRead fails reads. Torn and reordered writes need no injection: they are what a crash leaves of writes under way, chosen at random
+// Disk.OnFlush fails or loses flushes, Disk.OnRead fails reads. Torn and reordered writes need no injection: they are what a crash leaves of writes under way, chosen at random
 // (PowerFailure) or sector by sector (PowerFailureKeeping). A caller that wants to say itself which write ends when uses Begin and End.
 //
 // Pictures share their pages: a crash costs a slice of pointers, not a copy of the disk.

@@ -42,8 +42,9 @@ type Ring struct {
 	// arguments of register calls.
 	scratch *scratch
 	wakeFD  int
-	armed   bool // the read of wakeFD is queued or in flight
-	inKern  int  // submissions whose completion has not been returned, the eventfd read not counted
+	armed   bool                           // the read of wakeFD is queued or in flight
+	inKern  int                            // submissions whose completion has not been returned, the eventfd read not counted
+	last    *giouring.SubmissionQueueEntry // that get returned
 
 	closed atomic.Bool
 }
@@ -158,6 +159,7 @@ func (r *Ring) get() *giouring.SubmissionQueueEntry {
 	if sqe != nil {
 		*sqe = giouring.SubmissionQueueEntry{}
 	}
+	r.last = sqe
 	return sqe
 }
 
@@ -196,6 +198,15 @@ func (r *Ring) Write(b []byte, off int64, buffer int, data uint64) bool {
 		return r.rw(giouring.OpWriteFixed, b, off, buffer, data)
 	}
 	return r.rw(giouring.OpWrite, b, off, buffer, data)
+}
+
+// WriteDurable is Write whose completion says that b is on stable storage, whatever the target was opened with (RWF_DSYNC).
+func (r *Ring) WriteDurable(b []byte, off int64, buffer int, data uint64) bool {
+	if !r.Write(b, off, buffer, data) {
+		return false
+	}
+	r.last.OpcodeFlags = unix.RWF_DSYNC
+	return true
 }
 
 // Read queues a read into b, which is off the Go heap.

@@ -44,7 +44,7 @@ func open(t testing.TB, entries uint32, fd int) *Ring {
 	runtime.LockOSThread() // the thread ends with the test's goroutine
 	r, err := New(entries, fd)
 	if errors.Is(err, ErrRefused) {
-		t.Skipf("io_uring is not allowed here: %v", err)
+		t.Skipf("SKIPPED: io_uring; it is not allowed here: %v", err)
 	}
 	if err != nil {
 		t.Fatal(err)
