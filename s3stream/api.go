@@ -18,6 +18,8 @@ var (
 	ErrFull = errors.New("s3stream: write-ahead log is full")
 	// ErrFenced: another owner holds a newer epoch of the stream. Final for this Stream.
 	ErrFenced = errors.New("s3stream: stream is fenced")
+	// ErrNotClosed: the stream is open at another node, or at another epoch than it was handed over at. It comes with ErrFenced.
+	ErrNotClosed = errors.New("s3stream: stream is open elsewhere")
 	// ErrClosed: the stream or the storage is closed.
 	ErrClosed = errors.New("s3stream: closed")
 	// ErrOutOfRange: the offset lies before the start or after the end of the stream.
@@ -117,6 +119,7 @@ type StreamInfo struct {
 	Epoch      int64 // newest epoch granted
 	Node       int32 // owner of that epoch, -1 if never opened
 	Start, End int64 // trimmed start; committed end: everything below End is in objects
+	Cleaned    int64 // everything below is compacted by key
 	Closed     bool  // closed cleanly by its last owner: nothing of it remains in any WAL
 	Deleted    bool
 }
@@ -132,12 +135,24 @@ type Commit struct {
 	Compacted []ObjectID // replaced, to be marked destroyed
 }
 
+// RewriteCommit puts objects of one stream in the place of what others hold of it, atomically: all or nothing.
+type RewriteCommit struct {
+	Stream   StreamID
+	Epoch    int64 // that this node owns the stream at
+	Cleaned  int64 // to be StreamInfo.Cleaned, if that is lower
+	New      []ObjectInfo
+	Replaced []ObjectID // they lose their ranges of the stream, and are destroyed when they have no others
+}
+
 // Metadata is what the storage asks of the quorum. Reads answer from the local image and do not block; writes return after the local
 // image shows their effect. Errors wrap ErrFenced when a newer epoch or node epoch exists, ErrNotFound for an unknown or deleted stream.
 type Metadata interface {
 	PrepareObjects(ctx context.Context, n int) (first ObjectID, err error) // ids first..first+n-1, to be committed within an hour
 	CommitObjects(ctx context.Context, c Commit) error
+	RewriteStream(ctx context.Context, c RewriteCommit) error
 	OpenStream(ctx context.Context, id StreamID, epoch int64) (StreamInfo, error)
+	// TakeOverStream is OpenStream for a stream that its owner at fromEpoch, node from, has handed over.
+	TakeOverStream(ctx context.Context, id StreamID, epoch int64, from int32, fromEpoch int64) (StreamInfo, error)
 	CloseStream(ctx context.Context, id StreamID, epoch int64) error
 	TrimStream(ctx context.Context, id StreamID, epoch int64, start int64) error
 

@@ -84,7 +84,7 @@ func (r *reader) step(ctx context.Context) (more bool, err error) {
 	if err == nil || !errors.Is(err, ErrCold) {
 		return false, err
 	}
-	if block, ok := r.t.onDevice(r.pos); ok {
+	if block, ok := r.t.onDevice(r.pos); ok && r.pos >= r.st.cleaned.Load() {
 		d, err := r.s.deviceBlock(ctx, block)
 		if err != nil {
 			return false, err
@@ -102,6 +102,10 @@ func (r *reader) step(ctx context.Context) (more bool, err error) {
 	o, rd, i, err := r.s.locate(ctx, r.t.id, r.pos)
 	if err != nil {
 		return false, err
+	}
+	if rd == nil {
+		r.pos = o.Ranges[0].End
+		return true, nil
 	}
 	e := rd.Index().Blocks[i]
 	window, missed := r.t.sequential(r.pos, r.s.opts.ReadaheadBytes)
@@ -174,8 +178,10 @@ func (s *Storage) deviceBlock(ctx context.Context, block wal.Position) (*deviceB
 	}
 }
 
-// locate finds the object and the number of the block in its index that holds offset, or the first one behind it.
+// locate finds the object and the number of the block in its index that holds offset, or the first one behind it. When log compaction has left nothing there up to
+// the end of what is in objects, the reader is nil, and the object's range ends where to go on.
 func (s *Storage) locate(ctx context.Context, id StreamID, offset int64) (ObjectInfo, *object.Reader, int, error) {
+	var hole *ObjectInfo
 	for _, o := range s.meta.Objects(nil, id, offset, 2) {
 		rd, err := s.indexes.get(ctx, o)
 		if err != nil {
@@ -184,9 +190,16 @@ func (s *Storage) locate(ctx context.Context, id StreamID, offset int64) (Object
 			}
 			return o, nil, 0, err
 		}
-		if i, ok := rd.Index().Find(int64(id), offset); ok {
+		r := o.Ranges[0]
+		if i, ok := rd.Index().Find(int64(id), offset); ok && rd.Index().Blocks[i].First < r.End {
 			return o, rd, i, nil
 		}
+		if r.Start <= offset && offset < r.End {
+			hole, offset = &o, r.End
+		}
+	}
+	if hole != nil {
+		return *hole, nil, 0, nil
 	}
 	return ObjectInfo{}, nil, 0, fmt.Errorf("%w: no object holds offset %d of stream %d", errMoved, offset, id)
 }

@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	// forceSplitAge: stream-set objects of that age are taken apart into stream objects whatever their streams' share is.
-	forceSplitAge = 2 * time.Hour
 	// minSets is how many young stream-set objects it takes to be worth writing them again.
 	minSets = 8
-	// maxSets is how many one step takes in.
+	// maxSets is how many one step takes in at most, Options.CompactMaxSets.
 	maxSets = 100
 	// fewStreams: a group of stream-set objects with so few streams is split at once.
 	fewStreams = 16
 	// minMerge is how many neighbouring stream objects it takes to be worth merging, unless they are tiny.
 	minMerge  = 4
 	tinyBytes = 1 << 20
+	// compactParts is how many parts of a new object are sent at a time: nobody waits for a compaction, and each holds its memory.
+	compactParts = 2
 	// maxMerge bounds the sources of one merge: each is at least one part or one read.
 	maxMerge = 500
 )
@@ -32,14 +32,15 @@ const (
 // A crash in the middle leaves prepared ids and perhaps objects that nobody refers to, for the sweeper. The commit replaces
 // the old objects by the new ones in one step; the old ones stay in the bucket for DeleteRetention, for those who are reading them.
 type compactor struct {
-	mu     sync.Mutex      // one compaction at a time
+	mu     sync.Mutex      // one round of merges at a time; rewrites go on beside it
+	claims claims          // what merges and rewrites work on
 	bucket objstore.Bucket // the storage's, paced
 }
 
 func (s *Storage) startCompactor() {
 	s.compact.bucket = s.bucket
 	if s.opts.CompactBytesPerSecond > 0 {
-		s.compact.bucket = &paced{Bucket: s.bucket, throttle: throttle{rate: s.opts.CompactBytesPerSecond}}
+		s.compact.bucket = &paced{Bucket: s.bucket, pace: NewThrottle(s.opts.CompactBytesPerSecond).Pace}
 	}
 	if s.opts.CompactInterval > 0 {
 		s.work.Go(func() {
@@ -96,7 +97,9 @@ func (s *Storage) rewrite(ctx context.Context, news []*newObject, old []ObjectIn
 		}
 		for i, n := range news {
 			n.id = first + ObjectID(i)
-			res, err := object.Compose(ctx, s.compact.bucket, s.key(n.id), s.objectOptions(), n.pieces)
+			o := s.objectOptions()
+			o.Parallel = compactParts
+			res, err := object.Compose(ctx, s.compact.bucket, s.key(n.id), o, n.pieces)
 			if err != nil {
 				return fmt.Errorf("s3stream: compaction: object %d: %w", n.id, err)
 			}
@@ -144,7 +147,10 @@ func (n *newObject) info(res object.Result) (ObjectInfo, error) {
 			return info, fmt.Errorf("BUG: s3stream: compaction wrote stream %d [%d, %d) into object %d, want stream %d [%d, %d)",
 				got.Stream, got.Start, got.End, n.id, r.Stream, r.Start, r.End)
 		}
-		r.Bytes, r.MaxTimestamp = got.Bytes, got.MaxTimestamp
+		r.Bytes = got.Bytes
+		if got.MaxTimestamp >= 0 { // else nothing but stand-ins is left, which are as old as what they stand for
+			r.MaxTimestamp = got.MaxTimestamp
+		}
 		info.Ranges = append(info.Ranges, r)
 	}
 	return info, nil

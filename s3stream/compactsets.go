@@ -14,7 +14,7 @@ import (
 func (s *Storage) compactSets(ctx context.Context, force bool) error {
 	s.compact.mu.Lock()
 	defer s.compact.mu.Unlock()
-	sets := s.meta.StreamSetObjects(s.opts.NodeID, 10*maxSets)
+	sets := s.meta.StreamSetObjects(s.opts.NodeID, 10*s.opts.CompactMaxSets)
 	for _, g := range s.groupSets(sets, force) {
 		if ctx.Err() != nil {
 			break
@@ -24,6 +24,23 @@ func (s *Storage) compactSets(ctx context.Context, force bool) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// stillSets are the objects of a group as the metadata has them now; none when some of them are not there any more.
+func (s *Storage) stillSets(group []ObjectInfo) []ObjectInfo {
+	now := make(map[ObjectID]ObjectInfo)
+	for _, o := range s.meta.StreamSetObjects(s.opts.NodeID, 10*maxSets) {
+		now[o.ID] = o
+	}
+	var still []ObjectInfo
+	for _, g := range group {
+		o, ok := now[g.ID]
+		if !ok {
+			return nil
+		}
+		still = append(still, o)
+	}
+	return still
 }
 
 // setGroup is what one step compacts.
@@ -36,7 +53,7 @@ type setGroup struct {
 // as large as what is gathered so far, so that a byte is not written again and again until it is old.
 func (s *Storage) groupSets(sets []ObjectInfo, force bool) []setGroup {
 	old := 0
-	for old < len(sets) && (force || s.opts.Now().Sub(sets[old].Committed) >= forceSplitAge) {
+	for old < len(sets) && (force || s.opts.Now().Sub(sets[old].Committed) >= s.opts.ForceSplitAge) {
 		old++
 	}
 	var groups []setGroup
@@ -49,7 +66,7 @@ func (s *Storage) groupSets(sets []ObjectInfo, force bool) []setGroup {
 		g, size = nil, 0
 	}
 	for _, o := range sets[:old] {
-		if len(g) == maxSets || size+o.Size > s.opts.CompactCacheBytes {
+		if len(g) == s.opts.CompactMaxSets || size+o.Size > s.opts.CompactCacheBytes {
 			finish(true)
 		}
 		g, size = append(g, o), size+o.Size
@@ -57,7 +74,7 @@ func (s *Storage) groupSets(sets []ObjectInfo, force bool) []setGroup {
 	finish(true)
 	for i := len(sets) - 1; i >= old; i-- {
 		o := sets[i]
-		if len(g) == maxSets || size+o.Size > s.opts.CompactCacheBytes || size > 0 && o.Size > 2*size {
+		if len(g) == s.opts.CompactMaxSets || size+o.Size > s.opts.CompactCacheBytes || size > 0 && o.Size > 2*size {
 			finish(false)
 		}
 		g, size = append(g, o), size+o.Size
@@ -66,14 +83,19 @@ func (s *Storage) groupSets(sets []ObjectInfo, force bool) []setGroup {
 	return groups
 }
 
-// compactGroup rewrites a group of stream-set objects in one commit.
+// compactGroup rewrites a group of stream-set objects in one commit; not when something else is being made of some of them.
 func (s *Storage) compactGroup(ctx context.Context, group []ObjectInfo, split bool) error {
 	began := time.Now()
-	bucket, release, err := s.inMemory(ctx, group)
+	group, err := s.compact.claims.claim(ctx, false, func() []ObjectInfo { return s.stillSets(group) })
+	if err != nil || len(group) == 0 {
+		return err
+	}
+	defer s.compact.claims.release(group)
+	bucket, err := s.newWindowed(group)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer bucket.release()
 	readers, err := s.open(ctx, bucket, group)
 	if err != nil {
 		return err
@@ -90,7 +112,7 @@ func (s *Storage) compactGroup(ctx context.Context, group []ObjectInfo, split bo
 	shared := &newObject{kind: StreamSetObject}
 	for i, run := range runs {
 		last := i == len(runs)-1 || runs[i+1].r.Stream != run.r.Stream
-		if split || run.r.Bytes >= s.opts.StreamSplitBytes || !last {
+		if split || run.r.Bytes >= s.opts.CompactSplitBytes || !last {
 			news = append(news, &newObject{kind: StreamObject, pieces: run.pieces, ranges: []Range{run.r}})
 			continue
 		}
@@ -146,6 +168,7 @@ func (s *Storage) liveRuns(group []ObjectInfo, readers []*object.Reader) []liveR
 		if n := len(runs); n > 0 && runs[n-1].r.Stream == l.Stream && runs[n-1].r.End == l.Start {
 			prev := &runs[n-1]
 			prev.r.End, prev.r.Bytes, prev.r.Epoch = l.End, prev.r.Bytes+l.Bytes, max(prev.r.Epoch, l.Epoch)
+			prev.r.MaxTimestamp = max(prev.r.MaxTimestamp, l.MaxTimestamp)
 			prev.pieces = append(prev.pieces, p)
 			continue
 		}

@@ -78,9 +78,20 @@ func mergeGroups(objs []ObjectInfo, maxBytes int64, force bool) [][]ObjectInfo {
 	return groups
 }
 
-// merge writes a run of stream objects into one. Where they consist of large blocks the store copies them by itself.
+// merge writes a run of stream objects into one, unless some of them are being rewritten. Where they consist of large blocks the store copies them by itself.
 func (s *Storage) merge(ctx context.Context, info StreamInfo, group []ObjectInfo) error {
 	began := time.Now()
+	group, err := s.compact.claims.claim(ctx, false, func() []ObjectInfo {
+		now := s.meta.Objects(nil, info.ID, group[0].Ranges[0].Start, len(group))
+		if !slices.EqualFunc(now, group, func(a, b ObjectInfo) bool { return a.ID == b.ID }) {
+			return nil
+		}
+		return now
+	})
+	if err != nil || len(group) == 0 {
+		return err
+	}
+	defer s.compact.claims.release(group)
 	readers, err := s.open(ctx, s.compact.bucket, group)
 	if err != nil {
 		return err

@@ -29,6 +29,11 @@
 // WAL and whose stream nobody opens within TailGrace are uploaded with the state that was there before; the records behind it are then replayed
 // from objects.
 //
+// # From node to node
+//
+// A stream that is open goes to another node without waiting for the object store: HandOver on the one, TakeOverStream on the other, Disown on the first when the
+// metadata shows the new owner (handover.go). The tail is durable on both before the owner changes; until then it belongs to the first.
+//
 // # Memory
 //
 // An entry of the log cache refers to the WAL's own memory. The distance in WAL positions between the oldest entry in memory and the end of the WAL is
@@ -50,9 +55,10 @@
 //	Storage.turn         shared by appends; exclusive to change segments
 //	Storage.streams      the map of tails
 //	tail.mu              one stream's part of the log cache
-//	segment.mu, Storage.segments, blockCache.mu, indexCache.mu, notifier.mu, logLimiter.mu: leaves
+//	segment.mu, Storage.segments, blockCache.mu, indexCache.mu, notifier.mu, logLimiter.mu, claims.mu: leaves
 //
-// compactor.mu and sweeper.mu are held during I/O, by background work only.
+// compactor.mu and sweeper.mu are held during I/O, by background work only; so are claims on objects (claims.go), which are no locks: who does not get
+// them, goes on to something else or waits without any lock.
 //
 // # Files
 //
@@ -61,12 +67,20 @@
 //	record.go                               the head of a WAL record (FORMAT.md)
 //	append.go, read.go                      the hot paths
 //	tail.go, segment.go, keeper.go          the log cache
-//	recover.go, open.go, scan.go            recovery, opening, replay
+//	recover.go, digest.go, open.go, scan.go recovery, opening, replay
+//	handover.go                             from node to node
 //	uploader.go, uploadplan.go, uploadwrite.go, uploadcommit.go
 //	cold.go, readahead.go, blockcache.go, indexcache.go, deviceblock.go
 //	retention.go, lookup.go                 trimming, sizes, search by time
 //	compactor.go, compactsets.go, compactstreams.go, sweeper.go
+//	rewrite.go                              log compaction: a stream through an Editor
 //	notify.go, loglimit.go                  helpers
 //
-// It does not replicate, does not compress, does not look into payloads, and does not compact by key.
+// # Holes
+//
+// A stream's ranges in the metadata follow each other without gaps; the records in them need not. What an Editor drops (Stream.Rewrite) leaves a hole, which readers pass
+// over: a read at an offset in a hole begins with the first record behind it. Each object keeps at least one record. Only what is in objects is rewritten, and what
+// has been is read from there: the log cache has it as it was.
+//
+// It does not replicate, does not compress, does not look into payloads, and knows no keys: those who compact by key are Editors.
 package s3stream

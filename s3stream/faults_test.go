@@ -12,21 +12,10 @@ import (
 
 	"github.com/ringmq/ringmq/s3stream"
 	"github.com/ringmq/ringmq/s3stream/s3test"
+	"github.com/ringmq/ringmq/tools/waittest"
 	"github.com/ringmq/ringmq/wal"
 	"github.com/ringmq/ringmq/wal/waltest"
 )
-
-// eventually waits for a condition that background work brings about.
-func eventually(t testing.TB, what string, cond func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(testTimeout)
-	for !cond() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", testTimeout, what)
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
 
 func (w *world) away()  { w.bucket.SetRates(s3test.Rates{Before: 1}) }
 func (w *world) back()  { w.bucket.SetRates(s3test.Rates{}) }
@@ -137,7 +126,7 @@ func TestStoreAway(t *testing.T) {
 	}
 	w.back()
 	w.flush()
-	eventually(t, "the WAL is trimmed", func() bool { return w.log.Stats().Used < 1<<20 })
+	waittest.Until(t, testTimeout, "the WAL is trimmed", func() bool { return w.log.Stats().Used < 1<<20 })
 	for _, s := range streams {
 		s.mustReadAll()
 	}
@@ -414,6 +403,45 @@ func TestVoidTail(t *testing.T) {
 	keep.mustOpen().mustReadAll()
 	w.flush()
 	s.mustReadAll()
+}
+
+// TestReopenFails: the metadata grants a newer epoch and the opening fails behind that. The stream is this node's all the same: its tail is uploaded, not
+// given up, whether the upload is planned before that or behind it, and the next opening finds all of it.
+func TestReopenFails(t *testing.T) {
+	for _, planned := range []string{"before", "behind"} {
+		t.Run(planned, func(t *testing.T) {
+			w := newWorld(t, 16<<20).mustStart()
+			s := w.newStream().mustOpen()
+			for range 20 {
+				s.mustAppend(500, 1, 1)
+			}
+			s.settle()
+			flushed := make(chan error, 1)
+			if planned == "before" {
+				w.away()
+				go func() { flushed <- w.storage.Flush(ctxFor(t)) }()
+				waittest.Until(t, testTimeout, "an upload is tried", func() bool { return w.storage.Stats().UploadFailures > 0 })
+			}
+			broken := errors.New("no state today")
+			s.epoch++
+			if _, _, err := w.storage.OpenStream(ctxFor(t), s.id, s.epoch, s, s3stream.Replay{Opened: func(s3stream.Opened) error { return broken }}); !errors.Is(err, broken) {
+				t.Fatalf("the opening ended with %v", err)
+			}
+			if planned == "before" {
+				w.back()
+				must(t, <-flushed)
+			} else {
+				w.flush()
+			}
+			if info, _ := w.cluster.Node(w.node, w.epoch).Stream(s.id); info.End != 20 {
+				t.Errorf("uploaded up to offset %d, want 20", info.End)
+			}
+			s.mustOpen().mustReadAll()
+			w.crash(1)
+			w.mustStart()
+			s.mustOpen().mustReadAll()
+		})
+	}
 }
 
 // TestTakenOver: a node whose stream was opened elsewhere without its knowing cannot commit, keeps uploading its other streams, and learns that it is fenced.

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,6 +78,9 @@ func (w *world) start() error {
 	o := s3stream.Options{WAL: l, Bucket: w.bucket, Metadata: w.cluster.Node(w.node, w.epoch), NodeID: w.node, NodeEpoch: w.epoch, ClusterID: "c",
 		Logger: logger, OnSpace: onSpace, RetryMin: time.Millisecond, RetryMax: 20 * time.Millisecond,
 		UploadInterval: -1, CompactInterval: -1, StreamCompactInterval: -1, SweepInterval: -1, OrphanInterval: -1}
+	if w.epoch%2 == 0 { // every other incarnation has digests
+		o.Digest = func(s3stream.StreamID) s3stream.Digest { return &listDigest{} }
+	}
 	if w.wrapLog != nil {
 		o.WAL = w.wrapLog(l)
 	}
@@ -172,6 +176,7 @@ type stream struct {
 	start     int64
 	state     state
 	frozen    bool // the process is dead: acknowledgements do not count
+	life      int  // counts how often the stream was opened
 	err       error
 }
 
@@ -222,9 +227,25 @@ func (w *world) newStream() *stream {
 	return m
 }
 
+// listDigest keeps every record.
+type listDigest struct{ records []s3stream.Record }
+
+func (d *listDigest) Record(r s3stream.Record) error {
+	r.Payload = bytes.Clone(r.Payload)
+	d.records = append(d.records, r)
+	return nil
+}
+
+var digestsUsed atomic.Int64
+
 // open opens the stream with the next epoch and checks what it finds against the model.
 func (m *stream) open() error {
 	m.epoch++
+	return m.openFrom(nil)
+}
+
+// openFrom is open at the present epoch; with a source it takes the stream over.
+func (m *stream) openFrom(source s3stream.Source) error {
 	var got state
 	var opened s3stream.Opened
 	take := func() { // what is known so far is the owner's state: it may be asked for it as soon as the stream is open
@@ -232,7 +253,20 @@ func (m *stream) open() error {
 		m.state = got
 		m.mu.Unlock()
 	}
-	st, o, err := m.w.storage.OpenStream(ctxFor(m.w.t), m.id, m.epoch, m, s3stream.Replay{
+	var digestErr error
+	one := func(r s3stream.Record) error {
+		if got.next < opened.Start && r.First > got.next && r.First <= opened.Start && r.Next > opened.Start {
+			// The checkpoint was carried along, and what lies between it and the start is gone.
+			got = m.stateAt(r.First)
+		}
+		if r.First != got.next {
+			return fmt.Errorf("replayed record at %d, want %d", r.First, got.next)
+		}
+		got = got.apply(record{r.First, r.Next, r.MaxTimestamp, r.Payload})
+		take()
+		return nil
+	}
+	replay := s3stream.Replay{
 		Opened: func(o s3stream.Opened) error {
 			opened = o
 			if o.Checkpoint != nil {
@@ -244,19 +278,27 @@ func (m *stream) open() error {
 			take()
 			return nil
 		},
-		Record: func(r s3stream.Record) error {
-			if got.next < opened.Start && r.First > got.next && r.First <= opened.Start && r.Next > opened.Start {
-				// The checkpoint was carried along, and what lies between it and the start is gone.
-				got = m.stateAt(r.First)
+		Record: one,
+		Digest: func(d s3stream.Digest, from int64) {
+			digestsUsed.Add(1)
+			for _, r := range d.(*listDigest).records {
+				if r.First >= from && digestErr == nil {
+					digestErr = one(r)
+				}
 			}
-			if r.First != got.next {
-				return fmt.Errorf("replayed record at %d, want %d", r.First, got.next)
-			}
-			got = got.apply(record{r.First, r.Next, r.MaxTimestamp, r.Payload})
-			take()
-			return nil
 		},
-	})
+	}
+	var st *s3stream.Stream
+	var o s3stream.Opened
+	var err error
+	if source == nil {
+		st, o, err = m.w.storage.OpenStream(ctxFor(m.w.t), m.id, m.epoch, m, replay)
+	} else {
+		st, o, err = m.w.storage.TakeOverStream(ctxFor(m.w.t), m.id, m.epoch, m, replay, source)
+	}
+	if digestErr != nil {
+		return fmt.Errorf("digest: %w", digestErr)
+	}
 	if err != nil {
 		return err
 	}
@@ -293,6 +335,7 @@ func (m *stream) open() error {
 	}
 	m.start = o.Start
 	m.records, m.acked, m.state, m.confirmed, m.frozen = m.records[:n], n, got, o.Next, false
+	m.life++
 	return nil
 }
 
@@ -318,8 +361,9 @@ func (m *stream) mustOpen() *stream {
 
 // ack is the Done of one append.
 type ack struct {
-	m *stream
-	i int
+	m    *stream
+	i    int
+	life int // of the model's stream when the record was appended
 }
 
 func (a ack) Appended(err error) {
@@ -330,6 +374,8 @@ func (a ack) Appended(err error) {
 		return
 	}
 	switch {
+	case err == nil && a.life != m.life && a.i < m.acked:
+		return // told a little late: the stream has been handed over meanwhile, with this record
 	case err != nil:
 		m.err = errors.Join(m.err, err)
 	case a.i != m.acked:
@@ -348,7 +394,7 @@ func (m *stream) append(n int, count, ts int64) error {
 	defer m.mu.Unlock()
 	r := record{first: m.state.next, next: m.state.next + count, ts: ts, payload: payloadOf(m.id, m.state.next, n)}
 	m.records = append(m.records, r)
-	err := m.s.Append(s3stream.Record{First: r.first, Next: r.next, MaxTimestamp: r.ts, Payload: r.payload}, ack{m, len(m.records) - 1})
+	err := m.s.Append(s3stream.Record{First: r.first, Next: r.next, MaxTimestamp: r.ts, Payload: r.payload}, ack{m, len(m.records) - 1, m.life})
 	if err != nil {
 		m.records = m.records[:len(m.records)-1]
 		return err

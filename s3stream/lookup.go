@@ -12,11 +12,11 @@ type Extent struct {
 	MaxTimestamp int64 // ms, largest in it
 }
 
-// FirstAtOrAfter finds the first record whose MaxTimestamp is at least timestamp: the extent (one record, or a block of records, cut at Start and
+// FirstAtOrAfter finds the first record, behind offset from, whose MaxTimestamp is at least timestamp: the extent (one record, or a block of records, cut at Start and
 // Confirmed) that begins at or before it and ends behind it. False when there is none. Only indexes are read, except where Start or Confirmed
 // cuts a block: then its records are looked at. It may have to wait for the object store: call it from a goroutine that may block.
-func (st *Stream) FirstAtOrAfter(ctx context.Context, timestamp int64) (Extent, bool, error) {
-	return st.findExtent(ctx, func(max int64) bool { return max >= timestamp })
+func (st *Stream) FirstAtOrAfter(ctx context.Context, timestamp, from int64) (Extent, bool, error) {
+	return st.findExtent(ctx, from, func(max int64) bool { return max >= timestamp })
 }
 
 // MaxTimestamp finds the first extent with the largest MaxTimestamp of the stream. False when the stream is empty or nothing in it has a time.
@@ -31,13 +31,13 @@ func (st *Stream) MaxTimestamp(ctx context.Context) (Extent, bool, error) {
 		return true
 	})
 	for largest >= 0 {
-		e, ok, err := st.findExtent(ctx, func(max int64) bool { return max >= largest })
+		e, ok, err := st.findExtent(ctx, 0, func(max int64) bool { return max >= largest })
 		if ok || err != nil {
 			return e, ok, err
 		}
 		// The record with it lies below Start, or is not confirmed: look for the largest of what is left.
 		next := int64(-1)
-		_, _, err = st.findExtent(ctx, func(max int64) bool {
+		_, _, err = st.findExtent(ctx, 0, func(max int64) bool {
 			if max < largest && max > next {
 				next = max
 			}
@@ -51,10 +51,10 @@ func (st *Stream) MaxTimestamp(ctx context.Context) (Extent, bool, error) {
 	return Extent{}, false, nil
 }
 
-// findExtent returns the first extent with a record whose largest time stamp wanted accepts. wanted must accept a range of records when it
+// findExtent returns the first extent behind offset from with a record whose largest time stamp wanted accepts. wanted must accept a range of records when it
 // accepts one of them.
-func (st *Stream) findExtent(ctx context.Context, wanted func(maxTimestamp int64) bool) (Extent, bool, error) {
-	from := st.start.Load()
+func (st *Stream) findExtent(ctx context.Context, from int64, wanted func(maxTimestamp int64) bool) (Extent, bool, error) {
+	from = max(from, st.start.Load())
 	for attempt := 0; ; {
 		e, whole, ok, err := st.findOnce(ctx, from, wanted)
 		if err == nil && (!ok || whole) {

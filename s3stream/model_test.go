@@ -319,7 +319,7 @@ func (m *model) lookup() error {
 	s := m.pick()
 	start, confirmed := s.s.Start(), s.s.Confirmed()
 	ts := max(0, m.ts-int64(m.rng.IntN(500)))
-	e, ok, err := s.s.FirstAtOrAfter(ctxFor(m.t), ts)
+	e, ok, err := s.s.FirstAtOrAfter(ctxFor(m.t), ts, 0)
 	if err != nil {
 		if m.errors {
 			return nil

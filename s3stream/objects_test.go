@@ -13,6 +13,7 @@ import (
 	"github.com/ringmq/ringmq/s3stream/object"
 	"github.com/ringmq/ringmq/s3stream/objstore"
 	"github.com/ringmq/ringmq/s3stream/s3test"
+	"github.com/ringmq/ringmq/tools/waittest"
 	"github.com/ringmq/ringmq/wal"
 )
 
@@ -268,7 +269,7 @@ func TestTimes(t *testing.T) {
 	must(t, s.s.Trim(ctxFor(t), 33))
 	for range 300 {
 		ts := rng.Int64N(4500)
-		e, ok, err := s.s.FirstAtOrAfter(ctxFor(t), ts)
+		e, ok, err := s.s.FirstAtOrAfter(ctxFor(t), ts, 0)
 		must(t, err)
 		var want *record
 		for i := range s.records {
@@ -355,7 +356,7 @@ func TestSingleFlight(t *testing.T) {
 			errs <- fmt.Errorf("cancelled read: %v", err)
 		}
 	})
-	eventually(t, "all read", func() bool { return w.storage.Stats().ColdReads == 21 })
+	waittest.Until(t, testTimeout, "all read", func() bool { return w.storage.Stats().ColdReads == 21 })
 	cancel()
 	w.bucket.Release(s3test.OpGetRange)
 	wg.Wait()
@@ -398,5 +399,45 @@ func TestRequests(t *testing.T) {
 	}
 	if n := w.cluster.Calls("CommitObjects"); n > 3 {
 		t.Errorf("%d commits for closing 200 streams", n)
+	}
+}
+
+// TestCompactionSplit: of many streams in stream-set objects only those that have CompactSplitBytes there get an object of their own.
+func TestCompactionSplit(t *testing.T) {
+	for split, want := range map[int64][2]int{20_000: {1, 1}, 1 << 20: {0, 1}} { // stream objects, stream-set objects
+		w := newWorld(t, 32<<20)
+		w.options = func(o *s3stream.Options) { o.CompactSplitBytes, o.StreamSplitBytes = split, 1<<20 }
+		w.mustStart()
+		var streams []*stream
+		for range 20 {
+			streams = append(streams, w.newStream().mustOpen())
+		}
+		for i := range 10 {
+			for n, s := range streams {
+				size := 500
+				if n == 0 {
+					size = 5000
+				}
+				s.mustAppend(size, 1, int64(i))
+				s.settle()
+			}
+			w.flush()
+		}
+		must(t, w.storage.CompactSets(ctxFor(t)))
+		live, _, _ := w.cluster.Objects()
+		got := [2]int{}
+		for _, o := range live {
+			if o.Kind == s3stream.StreamObject {
+				got[0]++
+			} else {
+				got[1]++
+			}
+		}
+		if got != want {
+			t.Errorf("split at %d bytes: %d stream objects and %d stream-set objects, want %v", split, got[0], got[1], want)
+		}
+		for _, s := range streams {
+			s.mustReadAll()
+		}
 	}
 }

@@ -16,6 +16,9 @@ type Replay struct {
 	// below Opened.Start are left out; there are such behind the checkpoint only if the newest upload had to do without the owner
 	// (Options.TailGrace) and the stream was trimmed since.
 	Record func(Record) error
+	// Digest, if it is set, is called at most once, after Record: it stands for the records of a recovered tail, of which those from offset from on are
+	// to be taken, up to Opened.Next; Record is called for those before it only. It is made by Options.Digest.
+	Digest func(d Digest, from int64)
 }
 
 // OpenStream makes this node the writer of a stream with an epoch, hands the newest checkpoint and the records behind it to replay, and
@@ -25,6 +28,11 @@ type Replay struct {
 // A crash leaves the stream open in the metadata with this epoch; the next OpenStream, here or elsewhere, needs a higher one, or
 // the same from this node.
 func (s *Storage) OpenStream(ctx context.Context, id StreamID, epoch int64, owner Owner, replay Replay) (*Stream, Opened, error) {
+	return s.openFrom(ctx, id, epoch, owner, replay, nil)
+}
+
+// openFrom is OpenStream, or TakeOverStream with a source.
+func (s *Storage) openFrom(ctx context.Context, id StreamID, epoch int64, owner Owner, replay Replay, source Source) (*Stream, Opened, error) {
 	fail := func(err error) (*Stream, Opened, error) {
 		return nil, Opened{}, fmt.Errorf("s3stream: open stream %d at epoch %d: %w", id, epoch, err)
 	}
@@ -32,14 +40,17 @@ func (s *Storage) OpenStream(ctx context.Context, id StreamID, epoch int64, owne
 	if err != nil {
 		return fail(err)
 	}
-	st, opened, err := s.openTail(ctx, t, epoch, owner, replay)
+	st, opened, err := s.openTail(ctx, t, epoch, owner, replay, source)
 	t.mu.Lock()
 	t.mu.opening = false
+	if t.mu.taking != nil && !t.mu.taking.asked {
+		t.mu.taking = nil
+	}
 	if err == nil {
 		if t.mu.dropped {
 			err = ErrNotFound
 		} else {
-			t.mu.stream = st
+			t.mu.stream, t.mu.taking, t.mu.digest = st, nil, nil
 		}
 	}
 	t.mu.Unlock()
@@ -116,11 +127,20 @@ func (s *Storage) settled(ctx context.Context, st *Stream, end int64) error {
 	return nil
 }
 
-func (s *Storage) openTail(ctx context.Context, t *tail, epoch int64, owner Owner, replay Replay) (*Stream, Opened, error) {
+// own makes this node the owner of the stream. The handover is nil unless there was a source.
+func (s *Storage) own(ctx context.Context, t *tail, epoch int64, source Source) (StreamInfo, *Handover, error) {
+	if source != nil {
+		return s.takeOver(ctx, t, epoch, source)
+	}
 	if err := s.voidStale(ctx, t, epoch); err != nil {
-		return nil, Opened{}, err
+		return StreamInfo{}, nil, err
 	}
 	info, err := s.meta.OpenStream(ctx, t.id, epoch)
+	return info, nil, err
+}
+
+func (s *Storage) openTail(ctx context.Context, t *tail, epoch int64, owner Owner, replay Replay, source Source) (*Stream, Opened, error) {
+	info, handed, err := s.own(ctx, t, epoch, source)
 	if err != nil {
 		return nil, Opened{}, err
 	}
@@ -134,7 +154,12 @@ func (s *Storage) openTail(ctx context.Context, t *tail, epoch int64, owner Owne
 		return nil, Opened{}, err
 	}
 	opened := Opened{Start: info.Start, Next: next}
-	if opened.Checkpoint, opened.CheckpointOffset, err = s.checkpoint(ctx, t.id, info.End); err != nil {
+	if handed != nil && next < handed.Next {
+		return nil, Opened{}, &DataLossError{Stream: t.id, Expected: next, Found: handed.Next}
+	}
+	if handed != nil && handed.Checkpoint != nil {
+		opened.Checkpoint, opened.CheckpointOffset = handed.Checkpoint, handed.Next
+	} else if opened.Checkpoint, opened.CheckpointOffset, err = s.checkpoint(ctx, t.id, info.End); err != nil {
 		return nil, Opened{}, err
 	}
 	if opened.CheckpointOffset > next {
@@ -147,15 +172,23 @@ func (s *Storage) openTail(ctx context.Context, t *tail, epoch int64, owner Owne
 		}
 	}
 	if replay.Record != nil {
-		from := max(opened.CheckpointOffset, info.Start)
-		if err := s.scan(ctx, t, from, next, replay.Record); err != nil {
+		from, to := max(opened.CheckpointOffset, info.Start), next
+		digest := t.digested(info.Start, next)
+		if digest != nil && replay.Digest != nil {
+			to = digest.first
+		}
+		if err := s.scan(ctx, t, from, to, replay.Record); err != nil {
 			return nil, Opened{}, fmt.Errorf("replay from offset %d: %w", from, err)
+		}
+		if to < next {
+			replay.Digest(digest.d, max(from, to))
 		}
 	}
 	st := &Stream{id: t.id, epoch: epoch, storage: s, tail: t, owner: owner}
 	st.confirmed.Store(next)
 	st.start.Store(info.Start)
 	st.trimmed.Store(info.Start)
+	st.cleaned.Store(info.Cleaned)
 	return st, opened, nil
 }
 

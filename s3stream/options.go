@@ -59,6 +59,11 @@ type Options struct {
 	// TailGrace is how long the upload of recovered records waits for their streams to be opened, so that their owners can add
 	// a checkpoint. After it they are uploaded as they are. Default 60 s.
 	TailGrace time.Duration
+	// Digest makes an empty digest of a stream, of which the WAL holds records. nil: streams are opened without.
+	Digest func(StreamID) Digest
+	// Unowned: nobody is going to open the recovered streams. What the WAL holds of them is uploaded at once, and Open fails with ErrDataLoss when records of a
+	// stream of this node do not join what the object store has, which otherwise OpenStream finds out. For the rescue of a dead node's WAL.
+	Unowned bool
 	// RetryMin and RetryMax bound the pause after a failed upload, which doubles from one failure to the next. Defaults 100 ms and 10 s.
 	RetryMin, RetryMax time.Duration
 
@@ -66,6 +71,13 @@ type Options struct {
 	// Defaults 5 min and 30 min; negative: only when Compact is called.
 	CompactInterval       time.Duration
 	StreamCompactInterval time.Duration
+	// CompactSplitBytes: a stream with at least so many bytes in the stream-set objects that are compacted together gets an object of its own. Default
+	// StreamSplitBytes.
+	CompactSplitBytes int64
+	// ForceSplitAge: stream-set objects of that age are taken apart into stream objects whatever their streams' share is. Default 2 h.
+	ForceSplitAge time.Duration
+	// CompactMaxSets is how many stream-set objects one step takes in, 8 to 100: each needs memory. Default 100.
+	CompactMaxSets int
 	// CompactMaxBytes is the size up to which stream objects are merged. Default 10 GiB.
 	CompactMaxBytes int64
 	// CompactCacheBytes bounds how many bytes of stream-set objects one compaction step takes in. Default 200 MiB.
@@ -116,6 +128,7 @@ func (o Options) withDefaults() Options {
 	def(&o.RetryMax, 10*time.Second)
 	def(&o.CompactInterval, 5*time.Minute)
 	def(&o.StreamCompactInterval, 30*time.Minute)
+	def(&o.ForceSplitAge, 2*time.Hour)
 	def(&o.SweepInterval, time.Minute)
 	def(&o.DeleteRetention, 10*time.Minute)
 	def(&o.OrphanInterval, 6*time.Hour)
@@ -144,6 +157,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.HurryPercent == 0 {
 		o.HurryPercent = 60
+	}
+	if o.CompactSplitBytes == 0 {
+		o.CompactSplitBytes = o.StreamSplitBytes
+	}
+	if o.CompactMaxSets == 0 {
+		o.CompactMaxSets = maxSets
 	}
 	if o.CompactMaxBytes == 0 {
 		o.CompactMaxBytes = 10 << 30
@@ -180,6 +199,10 @@ func (o Options) validate() error {
 		return fmt.Errorf("s3stream: Options.UploadBytes is %d, want at least 1", o.UploadBytes)
 	case o.StreamSplitBytes < 1:
 		return fmt.Errorf("s3stream: Options.StreamSplitBytes is %d, want at least 1", o.StreamSplitBytes)
+	case o.CompactSplitBytes < 1 || o.ForceSplitAge < 0:
+		return fmt.Errorf("s3stream: Options.CompactSplitBytes and ForceSplitAge are %d and %v, want more than 0", o.CompactSplitBytes, o.ForceSplitAge)
+	case o.CompactMaxSets < minSets || o.CompactMaxSets > maxSets:
+		return fmt.Errorf("s3stream: Options.CompactMaxSets is %d, want %d to %d", o.CompactMaxSets, minSets, maxSets)
 	case o.BlockBytes < 1<<10 || o.BlockBytes > object.MaxBlockBytes/2:
 		return fmt.Errorf("s3stream: Options.BlockBytes is %d, want %d to %d", o.BlockBytes, 1<<10, object.MaxBlockBytes/2)
 	case o.PartBytes < objstore.MinPartBytes || o.PartBytes > objstore.MaxPartBytes:

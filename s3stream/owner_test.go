@@ -6,6 +6,7 @@ import (
 
 	"github.com/ringmq/ringmq/s3stream"
 	"github.com/ringmq/ringmq/s3stream/s3test"
+	"github.com/ringmq/ringmq/tools/waittest"
 )
 
 // stuck is an owner that never has a state of what was appended.
@@ -30,7 +31,7 @@ func TestStuckOwner(t *testing.T) {
 		other.mustAppend(100, 1, 1)
 	}
 	other.settle()
-	eventually(t, "all confirmed", func() bool { return st.Confirmed() == opened.Next+5 })
+	waittest.Until(t, testTimeout, "all confirmed", func() bool { return st.Confirmed() == opened.Next+5 })
 	s.acked = len(s.records)
 	w.flush()
 	w.crash(1)
@@ -56,7 +57,7 @@ func TestUnopenedTail(t *testing.T) {
 	w.options = func(o *s3stream.Options) { o.TailGrace = 1 }
 	w.mustStart()
 	w.flush()
-	eventually(t, "the WAL is trimmed", func() bool { return w.log.Stats().Used < 64<<10 })
+	waittest.Until(t, testTimeout, "the WAL is trimmed", func() bool { return w.log.Stats().Used < 64<<10 })
 	if info, _ := w.cluster.Node(1, w.epoch).Stream(s.id); info.End != 10 {
 		t.Fatalf("committed end %d, want 10", info.End)
 	}
@@ -92,7 +93,7 @@ func TestOpenMany(t *testing.T) {
 // TestIdleMemory: what an open, idle stream costs.
 func TestIdleMemory(t *testing.T) {
 	if raceEnabled {
-		t.Skip("the race detector takes memory")
+		t.Skip("SKIPPED: memory of an idle stream; the race detector takes memory")
 	}
 	heap := func() uint64 {
 		var m runtime.MemStats
@@ -123,4 +124,31 @@ func TestIdleMemory(t *testing.T) {
 		t.Errorf("%d bytes of heap per open stream, want at most 1000", per)
 	}
 	runtime.KeepAlive(keep)
+}
+
+// TestDigest: a restart with a full tail opens its streams without reading a record again.
+func TestDigest(t *testing.T) {
+	w := newWorld(t, 8<<20).mustStart()
+	a, b := w.newStream().mustOpen(), w.newStream().mustOpen()
+	w.away()
+	for range 200 {
+		must(t, a.append(1000, 1, 1))
+		must(t, b.append(1000, 1, 1))
+	}
+	a.settle()
+	b.settle()
+	for range 2 { // of two incarnations in a row one has digests
+		before := digestsUsed.Load()
+		w.crash(1)
+		w.mustStart()
+		must(t, a.open())
+		must(t, b.open())
+		if n := digestsUsed.Load() - before; n == 2 {
+			w.back()
+			return
+		} else if n != 0 {
+			t.Fatalf("%d of 2 streams were opened by a digest", n)
+		}
+	}
+	t.Fatal("no stream was opened by a digest")
 }

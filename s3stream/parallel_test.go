@@ -47,7 +47,16 @@ func TestParallel(t *testing.T) {
 						t.Error(err)
 						return
 					}
-					time.Sleep(time.Millisecond)
+					select {
+					case <-w.space:
+					case <-time.After(testTimeout):
+						t.Errorf("no OnSpace within %v", testTimeout)
+						return
+					}
+				}
+				select {
+				case w.space <- struct{}{}: // another loop may be waiting, too
+				default:
 				}
 				if rng.IntN(400) == 0 {
 					s.settle()

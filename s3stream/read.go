@@ -4,7 +4,7 @@ import "fmt"
 
 // Read appends to dst the records from the one that holds offset from, as long as they end at or before limit and fit maxBytes; the
 // first one even when it is larger, if atLeastOne. It serves from memory only: ErrCold when the offset is not there.
-// ErrOutOfRange below Start and above the end. It does not block, and does not allocate when dst has room. The caller
+// ErrOutOfRange below Start and above the end. What Rewrite has gone through is not in memory. It does not block, and does not allocate when dst has room. The caller
 // releases each slice's Mem.
 func (st *Stream) Read(dst []Slice, from, limit int64, maxBytes int, atLeastOne bool) ([]Slice, error) {
 	if err := st.readable(); err != nil {
@@ -19,6 +19,9 @@ func (st *Stream) Read(dst []Slice, from, limit int64, maxBytes int, atLeastOne 
 	limit = min(limit, t.mu.end)
 	if from >= limit {
 		return dst, nil
+	}
+	if from < st.cleaned.Load() {
+		return dst, ErrCold
 	}
 	i := t.findPart(from)
 	if i == len(t.mu.parts) || t.mu.parts[i].start > from {

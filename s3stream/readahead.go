@@ -82,7 +82,7 @@ func (st *Stream) Prefetch(from int64, maxBytes int) {
 	t := st.tail
 	t.mu.Lock()
 	i := t.findPart(from)
-	hot := i < len(t.mu.parts) && t.mu.parts[i].start <= from
+	hot := from >= st.cleaned.Load() && i < len(t.mu.parts) && t.mu.parts[i].start <= from
 	t.mu.Unlock()
 	if !hot {
 		st.storage.readahead(st.id, from, int64(maxBytes))
@@ -110,6 +110,10 @@ func (s *Storage) ahead(id StreamID, offset, bytes int64) {
 		o, rd, i, err := s.locate(s.ctx, id, offset)
 		if err != nil {
 			return // the reader will meet it, and say so
+		}
+		if rd == nil {
+			offset = o.Ranges[0].End
+			continue
 		}
 		blocks := rd.Index().Blocks
 		for ; i < len(blocks) && blocks[i].Stream == int64(id) && bytes > 0; i++ {

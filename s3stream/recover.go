@@ -2,7 +2,10 @@ package s3stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/ringmq/ringmq/wal"
@@ -44,6 +47,9 @@ func (s *Storage) recover(ctx context.Context) error {
 		return fmt.Errorf("s3stream: recover: %w", err)
 	}
 	s.rotate()
+	for id := range r.ends {
+		s.Disown(id)
+	}
 	s.trim()
 	st := s.log.Stats()
 	s.logger.Info("write-ahead log recovered", "records", r.records, "bytes", r.bytes, "already_uploaded", r.committed, "void", r.voided,
@@ -60,7 +66,7 @@ func (r *recovery) entry(e wal.Entry) error {
 			e.Mem.Unref()
 		}
 	}()
-	h, _, err := decodeRecord(e.Data)
+	h, payload, err := decodeHeader(e.Data) // the WAL has just verified the bytes
 	if err != nil {
 		return fmt.Errorf("position %d: %w", e.Pos, err)
 	}
@@ -107,8 +113,29 @@ func (r *recovery) entry(e wal.Entry) error {
 		t.mu.lost = &DataLossError{Stream: h.stream, Expected: t.mu.end, Found: h.first}
 	}
 	s.addLocked(t, s.active, &h, e, s.opts.Now())
+	s.digestLocked(t, &h, payload)
 	kept = e.Mem != nil
 	return nil
+}
+
+// gaps returns, for each stream of this node of which the WAL has records that do not join what the object store has, what is missing in between; nil if there is none.
+func (s *Storage) gaps() error {
+	var found []error
+	for _, id := range slices.Sorted(maps.Keys(s.streams.tails)) {
+		info, ok := s.meta.Stream(id)
+		if !ok || info.Deleted || info.Node != s.opts.NodeID {
+			continue // dropped, or written by another node since
+		}
+		t := s.streams.tails[id]
+		t.mu.Lock()
+		if len(t.mu.parts) > 0 {
+			if _, err := t.settleLocked(info.Start, info.End); err != nil {
+				found = append(found, err)
+			}
+		}
+		t.mu.Unlock()
+	}
+	return errors.Join(found...)
 }
 
 // sealAt is rotate during recovery: the next segment begins at pos.

@@ -79,10 +79,12 @@ func above(r Range, start int64) int64 {
 }
 
 // Sizes is the number of payload bytes from Start to the end. Objects that Start cuts in two count in proportion.
-func (st *Stream) Sizes() int64 {
-	start, n := st.start.Load(), int64(0)
-	st.eachRange(start, func(r Range, _ *ObjectInfo) bool {
-		n += above(r, start)
+func (st *Stream) Sizes() int64 { return st.BytesFrom(st.start.Load()) }
+
+// BytesFrom is Sizes from another offset on.
+func (st *Stream) BytesFrom(from int64) (n int64) {
+	st.eachRange(from, func(r Range, _ *ObjectInfo) bool {
+		n += above(r, from)
 		return true
 	})
 	return n

@@ -61,6 +61,9 @@ func (s *Storage) scanOnce(ctx context.Context, t *tail, from, to int64, fn func
 	if err != nil {
 		return from, err
 	}
+	if rd == nil {
+		return min(o.Ranges[0].End, to), nil
+	}
 	b, _, err := s.block(ctx, o.ID, rd, i, runBytes)
 	if err != nil {
 		return from, err

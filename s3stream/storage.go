@@ -117,6 +117,13 @@ func Open(ctx context.Context, o Options) (*Storage, error) {
 		s.cancel()
 		return nil, err
 	}
+	if o.Unowned {
+		if err := s.gaps(); err != nil {
+			s.cancel()
+			s.release()
+			return nil, fmt.Errorf("s3stream: recover: %w", err)
+		}
+	}
 	s.opened = o.Now()
 	s.coldSlots = make(chan struct{}, o.ColdReads)
 	s.aheadSlots = make(chan struct{}, max(1, o.ColdReads/2))
@@ -188,7 +195,7 @@ func (s *Storage) forget(ts []*tail) {
 	defer s.streams.Unlock()
 	for _, t := range ts {
 		t.mu.Lock()
-		if len(t.mu.parts) == 0 && t.mu.stream == nil && !t.mu.opening && t.mu.lost == nil && s.streams.tails[t.id] == t {
+		if len(t.mu.parts) == 0 && t.mu.stream == nil && !t.mu.opening && t.mu.lost == nil && t.mu.taking == nil && s.streams.tails[t.id] == t {
 			delete(s.streams.tails, t.id)
 		}
 		t.mu.Unlock()
@@ -206,13 +213,22 @@ func (s *Storage) DropStream(id StreamID) {
 		return
 	}
 	t.mu.Lock()
-	t.mu.dropped = true
 	if st := t.mu.stream; st != nil && streamState(st.state.Load()) != streamFenced {
 		st.state.Store(int32(streamClosed))
 	}
-	t.mu.stream = nil
-	t.voidLocked()
+	t.dropLocked()
 	t.mu.Unlock()
+	s.dropped()
+}
+
+// dropLocked ends a tail that is in the map no more. tail.mu is held.
+func (t *tail) dropLocked() {
+	t.mu.dropped, t.mu.stream, t.mu.taking = true, nil, nil
+	t.voidLocked()
+}
+
+// dropped wakes who may wait for a tail that has been dropped.
+func (s *Storage) dropped() {
 	s.durable.wake()
 	s.changes.wake()
 	s.kick(s.wakeUploader)
@@ -223,7 +239,7 @@ func (t *tail) voidLocked() {
 	for _, p := range t.mu.parts {
 		p.void = true
 	}
-	t.mu.parts = nil
+	t.mu.parts, t.mu.digest = nil, nil
 }
 
 // Flush uploads and commits everything appended so far and trims the WAL behind it. It retries until ctx ends; what is not uploaded

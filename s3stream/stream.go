@@ -27,6 +27,7 @@ type Stream struct {
 	confirmed atomic.Int64 // behind the last durable record; stored by completions only
 	start     atomic.Int64 // first readable offset; only grows
 	trimmed   atomic.Int64 // Start in the metadata, as far as this Stream knows
+	cleaned   atomic.Int64 // what lies below is read from objects: the log cache has it as it was before Rewrite
 }
 
 // ID names the stream.

@@ -242,8 +242,10 @@ type tail struct {
 		stream *Stream // the newest Stream, also when it is fenced or closed but not uploaded; nil: not opened
 		// opening: OpenStream is at work. dropped: the stream was deleted.
 		opening, dropped bool
+		taking           *taking        // a take-over that is under way, or whose outcome is not known; nil: none
 		lost             *DataLossError // a gap that recovery found; nil: none
 		cursors          *cursors       // of cold readers; nil: none
+		digest           *tailDigest    // of what recovery found, until the stream is opened; nil: none
 	}
 }
 

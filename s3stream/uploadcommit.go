@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -43,7 +44,11 @@ func (s *Storage) commitUpload(ctx context.Context, objects []*uploadObject, inf
 			}
 		}
 		if quiet, ok := s.limiter.allow("commit"); ok {
-			s.logger.Warn("commit of uploaded objects failed, trying again", "object", live[0].ID, "cause", err, "retry_in", pause, "not_logged", quiet)
+			level := slog.LevelWarn
+			if fenced == 1 {
+				level = slog.LevelInfo // a stream has moved to another node, and the image does not show it yet
+			}
+			s.logger.Log(ctx, level, "commit of uploaded objects failed, trying again", "object", live[0].ID, "cause", err, "retry_in", pause, "not_logged", quiet)
 		}
 		select {
 		case <-time.After(pause):
@@ -64,13 +69,14 @@ func (s *Storage) liveRanges(objects []*uploadObject, infos []ObjectInfo) (live 
 			m, ok := s.meta.Stream(r.Stream)
 			t := it.tail
 			t.mu.Lock()
-			st := t.mu.stream
+			st, opening := t.mu.stream, t.mu.opening
 			gone := !ok || m.Deleted || t.mu.dropped || it.part.void
 			t.mu.Unlock()
 			if st != nil && st.epoch > r.Epoch { // opened again on this node, tail and all
 				r.Epoch = st.epoch
 				changed = true
-			} else if ok && st == nil && m.Node == s.opts.NodeID && m.Epoch > r.Epoch {
+			}
+			if ok && m.Node == s.opts.NodeID && m.Epoch > r.Epoch && (st == nil || !opening) { // ours, and not open: see plan
 				r.Epoch = m.Epoch
 				changed = true
 			}

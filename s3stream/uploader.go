@@ -107,7 +107,7 @@ func percent(part, whole int64) int64 {
 // and not when space is short.
 func (s *Storage) awaitOpen(g *segment) {
 	left := s.opts.TailGrace - s.opts.Now().Sub(s.opened)
-	if left <= 0 {
+	if left <= 0 || s.opts.Unowned {
 		return
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, left)
@@ -134,7 +134,7 @@ func (s *Storage) awaitOpening(g *segment) {
 	_ = s.changes.wait(s.ctx, func() bool {
 		for _, p := range g.mu.parts {
 			p.tail.mu.Lock()
-			opening := p.tail.mu.opening
+			opening := p.tail.mu.opening || p.tail.mu.taking != nil && p.tail.mu.taking.asked
 			p.tail.mu.Unlock()
 			if opening {
 				return s.failure.Load() != nil

@@ -16,14 +16,14 @@ const (
 // bytes would hold up everything that is to be durable meanwhile: a flush of the device waits for all that it has taken, and the
 // processors have to move them. Nothing is held back while space is short or somebody waits for the upload. It is an objstore.Pacer.
 type uploadPace struct {
-	s *Storage
-	throttle
+	s        *Storage
+	throttle *Throttle
 }
 
 func (s *Storage) newUploadPace(g *segment) *uploadPace {
 	took := max(g.age(s.opts.Now()), time.Millisecond)
 	rate := int64(paceFactor * float64(g.bytes.Load()) / took.Seconds())
-	return &uploadPace{s: s, throttle: throttle{rate: max(rate, paceMin)}}
+	return &uploadPace{s: s, throttle: NewThrottle(max(rate, paceMin))}
 }
 
 // Pace implements objstore.Pacer.
@@ -31,7 +31,7 @@ func (p *uploadPace) Pace(ctx context.Context, n int) error {
 	if p.s.pressed() {
 		return nil
 	}
-	return p.pace(ctx, int64(n))
+	return p.throttle.Pace(ctx, int64(n))
 }
 
 // pressed reports whether uploads should take all they can get.

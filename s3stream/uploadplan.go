@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 
 	"github.com/ringmq/ringmq/wal"
@@ -37,6 +38,7 @@ func (s *Storage) plan(g *segment) ([]*uploadItem, error) {
 		t.mu.Lock()
 		skip := p.void || t.mu.dropped
 		st, opening, partEpoch, end := t.mu.stream, t.mu.opening, p.epoch, p.end
+		taken := t.takesLocked(p.epoch)
 		t.mu.Unlock()
 		if skip {
 			continue
@@ -54,8 +56,12 @@ func (s *Storage) plan(g *segment) ([]*uploadItem, error) {
 			it.epoch = st.epoch
 		case info.Node == s.opts.NodeID && opening:
 			return nil, errOpening
-		case st == nil && info.Node == s.opts.NodeID && info.Epoch >= partEpoch:
-			it.epoch = info.Epoch
+		case info.Node == s.opts.NodeID && info.Epoch >= partEpoch:
+			// Ours, and not open: after the start, or when the metadata has granted a newer epoch and the opening failed behind that. What others have
+			// written since would have voided the part before the metadata showed this node again. An old owner's state is not asked for any more.
+			it.epoch, it.stream = info.Epoch, nil
+		case taken:
+			return nil, errOpening // not ours yet, and perhaps never
 		default:
 			s.giveUp(t, p, info)
 			continue
@@ -91,12 +97,16 @@ func (it *uploadItem) measure() {
 // giveUp drops records that can never be committed, because a newer owner has written the stream.
 func (s *Storage) giveUp(t *tail, p *part, info StreamInfo) {
 	t.mu.Lock()
+	level := slog.LevelWarn
 	if st := t.mu.stream; st != nil && st.epoch < info.Epoch {
+		if streamState(st.state.Load()) == streamClosing {
+			level = slog.LevelDebug // handed over, as a rule
+		}
 		st.fenceLocked()
 	}
 	t.voidLocked()
 	t.mu.Unlock()
-	s.logger.Warn("records of a stream that has another owner now are dropped", "stream", t.id, "epoch", p.epoch, "owner_epoch", info.Epoch,
+	s.logger.Log(s.ctx, level, "records of a stream that has another owner now are dropped", "stream", t.id, "epoch", p.epoch, "owner_epoch", info.Epoch,
 		"owner", info.Node, "committed_end", info.End, "end", p.end)
 }
 

@@ -23,15 +23,17 @@ type Piece struct {
 // Of each stream it takes along the checkpoint with the highest offset among its pieces.
 //
 // Runs of blocks of at least 5 MiB whose blocks are not too small are copied within the store; what they hold is not read here. All other blocks are read,
-// verified, and their records packed into new blocks of Options.BlockBytes. Memory: what a Writer holds, and two chunks of at most
+// verified, and their records packed into new blocks of Options.BlockBytes. Memory, outside the Go heap: what a Writer holds, and two chunks of at most
 // 8 MiB (or one block, if that is larger) being read.
 func Compose(ctx context.Context, b objstore.Bucket, key string, o Options, pieces []Piece) (Result, error) {
 	w, err := NewWriter(ctx, b, key, o)
 	if err != nil {
 		return Result{}, err
 	}
+	var memory chunkMemory
+	defer memory.close() // the writer has let go of it: it is closed first
 	defer w.Abort()
-	read, err := compose(ctx, w, pieces)
+	read, err := compose(ctx, w, &memory, pieces)
 	if err != nil {
 		return Result{}, err
 	}
@@ -49,12 +51,12 @@ func Merge(ctx context.Context, b objstore.Bucket, key string, o Options, stream
 	return Compose(ctx, b, key, o, pieces)
 }
 
-func compose(ctx context.Context, w *Writer, pieces []Piece) (read int64, err error) {
+func compose(ctx context.Context, w *Writer, memory *chunkMemory, pieces []Piece) (read int64, err error) {
 	steps, err := plan(pieces, w.opt)
 	if err != nil {
 		return 0, err
 	}
-	chunks := newPrefetcher(ctx, chunksOf(steps))
+	chunks := newPrefetcher(ctx, memory, chunksOf(steps))
 	defer chunks.stop()
 	for _, s := range steps {
 		if s.copied {
@@ -70,7 +72,7 @@ func compose(ctx context.Context, w *Writer, pieces []Piece) (read int64, err er
 				return 0, err
 			}
 			read += int64(block.Entry.Size)
-			if err := appendBlock(w, block); err != nil {
+			if err := appendBlock(w, block, chunks.current); err != nil {
 				return 0, err
 			}
 		}
@@ -80,10 +82,12 @@ func compose(ctx context.Context, w *Writer, pieces []Piece) (read int64, err er
 	return read + n, err
 }
 
-func appendBlock(w *Writer, b Block) (err error) {
+// appendBlock appends the records of a block, whose bytes lie in mem.
+func appendBlock(w *Writer, b Block, mem *chunkBuffer) (err error) {
 	b.Records(func(c Cursor) bool {
+		mem.ref()
 		err = w.Append(Record{
-			Stream: b.Entry.Stream, First: c.First, Next: c.Next, MaxTimestamp: c.MaxTimestamp, Payload: b.Payload[c.Start:c.End:c.End],
+			Stream: b.Entry.Stream, First: c.First, Next: c.Next, MaxTimestamp: c.MaxTimestamp, Payload: b.Payload[c.Start:c.End:c.End], Mem: mem,
 		})
 		return err == nil
 	})
@@ -259,29 +263,35 @@ func chunksOf(steps []step) []chunk {
 type prefetcher struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
+	memory  *chunkMemory
 	done    sync.WaitGroup
 	results chan result
 	blocks  []Block
+	current *chunkBuffer // that the last block of next lies in; nil before the first
 }
 
 type result struct {
 	blocks []Block
+	memory *chunkBuffer // the receiver's reference; nil with an error
 	err    error
 }
 
-func newPrefetcher(ctx context.Context, chunks []chunk) *prefetcher {
+func newPrefetcher(ctx context.Context, memory *chunkMemory, chunks []chunk) *prefetcher {
 	ctx, cancel := context.WithCancel(ctx)
-	p := &prefetcher{ctx: ctx, cancel: cancel, results: make(chan result)}
+	p := &prefetcher{ctx: ctx, cancel: cancel, memory: memory, results: make(chan result)}
 	p.done.Go(func() {
 		defer close(p.results)
 		for _, c := range chunks {
-			blocks, err := c.source.ReadBlocks(ctx, nil, c.blocks, nil)
+			r := p.read(c)
 			select {
-			case p.results <- result{blocks, err}:
+			case p.results <- r:
 			case <-ctx.Done():
+				if r.memory != nil {
+					r.memory.Unref()
+				}
 				return
 			}
-			if err != nil {
+			if r.err != nil {
 				return
 			}
 		}
@@ -289,7 +299,20 @@ func newPrefetcher(ctx context.Context, chunks []chunk) *prefetcher {
 	return p
 }
 
-// next returns the next block. REQUIRES: there is one.
+func (p *prefetcher) read(c chunk) result {
+	mem, err := p.memory.get(BlocksSize(c.blocks))
+	if err != nil {
+		return result{err: err}
+	}
+	blocks, err := c.source.ReadBlocks(p.ctx, nil, c.blocks, mem.bytes)
+	if err != nil {
+		mem.Unref()
+		return result{err: err}
+	}
+	return result{blocks: blocks, memory: mem}
+}
+
+// next returns the next block, which lies in current. REQUIRES: there is one.
 func (p *prefetcher) next() (Block, error) {
 	if len(p.blocks) == 0 {
 		r, ok := <-p.results
@@ -299,14 +322,24 @@ func (p *prefetcher) next() (Block, error) {
 		if r.err != nil {
 			return Block{}, r.err
 		}
-		p.blocks = r.blocks
+		p.drop()
+		p.blocks, p.current = r.blocks, r.memory
 	}
 	b := p.blocks[0]
 	p.blocks = p.blocks[1:]
 	return b, nil
 }
 
+// drop gives up the reference on current.
+func (p *prefetcher) drop() {
+	if p.current != nil {
+		p.current.Unref()
+		p.current = nil
+	}
+}
+
 func (p *prefetcher) stop() {
 	p.cancel()
 	p.done.Wait()
+	p.drop()
 }

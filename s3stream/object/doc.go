@@ -20,7 +20,8 @@
 //	uploader.go  one Put or a multipart upload: parts in parallel, a slow one sent twice, clean-up
 //	reader.go    Reader
 //	compose.go   Compose, Merge: what is copied and what is read, reading ahead
-//	split.go     Split
+//	chunkmem.go  the memory of what Compose reads
 //	dump.go      Dump, which goes on past damage
+//	edit.go      objects out of objects, record by record
 //	key.go       names of objects in the bucket
 package object

@@ -54,8 +54,10 @@ func testStore(t *testing.T, b objstore.Bucket) {
 	var ones []*Reader
 	for upload, set := range sets {
 		key := Key("c", int64(100+upload))
-		if _, err := Split(ctx, b, set, opt, []Target{{Key: key, Stream: 1}, {Key: Key("c", int64(200+upload)), Stream: 3}}); err != nil {
-			t.Fatal(err)
+		for stream, key := range map[int64]string{1: key, 3: Key("c", int64(200+upload))} {
+			if _, err := Merge(ctx, b, key, opt, stream, 0, []*Reader{set}); err != nil {
+				t.Fatal(err)
+			}
 		}
 		ones = append(ones, openObject(t, b, key))
 	}

@@ -49,7 +49,7 @@ func Claim(ctx context.Context, b Bucket, clusterID string, now time.Time) (Mark
 		}
 	}
 	if err != nil {
-		return Marker{}, fmt.Errorf("claim of %s for cluster %s: %w", b.Name(), clusterID, err)
+		return Marker{}, fmt.Errorf("claim for cluster %s of %s: %w", clusterID, b.Name(), err) // the name last: what hides secrets knows them before a colon
 	}
 	if found.ClusterID != clusterID {
 		return found, fmt.Errorf("%w: %s is owned by cluster %s since %s (object %s), this is cluster %s; give each cluster a bucket of its own",

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 
@@ -27,7 +28,7 @@ var codes = map[string]error{
 	"BadDigest": ErrChecksum, "XAmzContentChecksumMismatch": ErrChecksum, "XAmzContentSHA256Mismatch": ErrChecksum, "InvalidDigest": ErrChecksum,
 	"IncompleteBody": ErrUnreachable, "RequestTimeout": ErrUnreachable, "UnexpectedEOF": ErrUnreachable,
 	"InternalError": ErrUnavailable, "ServiceUnavailable": ErrUnavailable, "OperationAborted": ErrUnavailable, "Busy": ErrUnavailable,
-	"AuthorizationHeaderMalformed": ErrInvalid, "InvalidRegion": ErrInvalid, "PermanentRedirect": ErrInvalid, "TemporaryRedirect": ErrInvalid,
+	"InvalidRegion": ErrWrongRegion, "IllegalLocationConstraintException": ErrWrongRegion, "PermanentRedirect": ErrInvalid, "TemporaryRedirect": ErrInvalid,
 	"EntityTooSmall": ErrInvalid, "EntityTooLarge": ErrInvalid, "InvalidPart": ErrInvalid, "InvalidPartOrder": ErrInvalid,
 	"InvalidArgument": ErrInvalid, "InvalidBucketName": ErrInvalid, "InvalidRequest": ErrInvalid, "NotImplemented": ErrInvalid, "APINotSupported": ErrInvalid,
 	"XMinioInvalidObjectName": ErrInvalid,
@@ -41,18 +42,21 @@ func classify(err error) error {
 	}
 	var response minio.ErrorResponse
 	if errors.As(err, &response) {
-		return fmt.Errorf("%w: %s", sentinelOf(response), describe(response))
+		return fmt.Errorf("%w: %w", sentinelOf(response), answer{response})
 	}
 	// What is left never got an answer in HTTP.
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var record tls.RecordHeaderError
+	var name *net.DNSError
 	switch {
 	case errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &invalid):
-		return fmt.Errorf("%w: the endpoint's certificate is not trusted: %w", ErrInvalid, err)
+		return fmt.Errorf("%w: %w", ErrUntrusted, err)
 	case errors.As(err, &record), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
-		return fmt.Errorf("%w: the endpoint speaks http, not https: %w", ErrInvalid, err)
+		return fmt.Errorf("%w: the endpoint speaks http, not https: %w", ErrWrongScheme, err)
+	case errors.As(err, &name):
+		return fmt.Errorf("%w: %w: %w", ErrUnreachable, ErrNoSuchHost, err)
 	}
 	return fmt.Errorf("%w: %w", ErrUnreachable, err)
 }
@@ -60,7 +64,7 @@ func classify(err error) error {
 func classified(err error) bool {
 	for _, s := range []error{
 		ErrNotFound, ErrExists, ErrRange, ErrAccessDenied, ErrBadCredentials, ErrNoSuchBucket, ErrClockSkew, ErrUnreachable, ErrSlowDown,
-		ErrUnavailable, ErrNoSpace, ErrInvalid, ErrChecksum,
+		ErrUnavailable, ErrNoSpace, ErrInvalid, ErrChecksum, ErrWrongScheme, ErrUntrusted, ErrWrongRegion,
 	} {
 		if errors.Is(err, s) {
 			return true
@@ -70,6 +74,12 @@ func classified(err error) bool {
 }
 
 func sentinelOf(r minio.ErrorResponse) error {
+	switch {
+	case r.Code == "AuthorizationHeaderMalformed" && strings.Contains(strings.ToLower(r.Message), "region"):
+		return ErrWrongRegion
+	case r.StatusCode == http.StatusBadRequest && strings.Contains(r.Message+r.Code, plainToTLS):
+		return ErrWrongScheme
+	}
 	if s, ok := codes[r.Code]; ok {
 		return s
 	}
@@ -98,7 +108,14 @@ func sentinelOf(r minio.ErrorResponse) error {
 	return ErrUnavailable
 }
 
-func describe(r minio.ErrorResponse) string {
+// plainToTLS is how Go's servers (MinIO is one) answer plain http on a port for https.
+const plainToTLS = "HTTP request to an HTTPS server"
+
+// answer is an answer of the store that says no.
+type answer struct{ minio.ErrorResponse }
+
+func (a answer) Error() string {
+	r := a.ErrorResponse
 	s := r.Error()
 	if r.Code != "" {
 		s = r.Code + ": " + s

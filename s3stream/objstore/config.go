@@ -24,12 +24,18 @@ type Config struct {
 	Region string
 	// PathStyle chooses http://host/bucket/key over http://bucket.host/key. The default detects it.
 	PathStyle PathStyle
-	// AccessKey and SecretKey are the credentials. When both are empty they come from the environment: KAFKA_S3_ACCESS_KEY and
+	// AccessKey and SecretKey are the credentials. When both are empty they come from CredentialsFile or the environment: KAFKA_S3_ACCESS_KEY and
 	// KAFKA_S3_SECRET_KEY, then AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN), then MINIO_ROOT_USER
 	// and MINIO_ROOT_PASSWORD, then the file of AWS credentials, then the instance role if AuthType is "instance".
 	AccessKey    string
 	SecretKey    string
 	SessionToken string
+	// CredentialsFile is a file in the format of AWS's credentials file whose default profile ($AWS_PROFILE) has the credentials. It is
+	// read when they are needed, and not used when AccessKey is given.
+	CredentialsFile string
+	// CAFile is a PEM file with the certificates of the authorities that are trusted for https, and no others. Default: the
+	// file that AWS_CA_BUNDLE names in the environment, else those of the system (SSL_CERT_FILE, SSL_CERT_DIR).
+	CAFile string
 	// AuthType is "static" (default) or "instance" (role of the machine or pod).
 	AuthType string
 	// SignPayload puts the SHA-256 of bodies into the signature. Bodies carry a CRC32C in a signed header either way, which the store
@@ -50,7 +56,7 @@ type Config struct {
 
 	// Logger for retries and oddities. Default: discards.
 	Logger *slog.Logger
-	// Transport replaces the HTTP transport, for tests and for private certificate authorities.
+	// Transport replaces the HTTP transport, for tests.
 	Transport http.RoundTripper
 }
 
@@ -148,6 +154,12 @@ func (c Config) String() string {
 		if c.AccessKey != "" {
 			q.Set("accessKey", mask(c.AccessKey))
 			q.Set("secretKey", "***")
+		}
+		if c.CredentialsFile != "" {
+			q.Set("credentialsFile", c.CredentialsFile)
+		}
+		if c.CAFile != "" {
+			q.Set("caFile", c.CAFile)
 		}
 		s, err := url.QueryUnescape(q.Encode()) // for people, not for parsing
 		if err != nil || s == "" {

@@ -243,7 +243,7 @@ func writeSlices(ctx context.Context, f *os.File, data [][]byte) error {
 	var vec [][]byte
 	var bytes int
 	flush := func() error {
-		if err := pace(ctx, bytes); err != nil {
+		if err := Pace(ctx, bytes); err != nil {
 			return err
 		}
 		for bytes > 0 {

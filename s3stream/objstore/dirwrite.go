@@ -60,7 +60,7 @@ func writeWhole(ctx context.Context, f *os.File, data [][]byte) error {
 	defer giveDirect(buf)
 	fill, off := 0, int64(0)
 	flush := func() error {
-		if err := pace(ctx, fill); err != nil {
+		if err := Pace(ctx, fill); err != nil {
 			return err
 		}
 		n := (fill + directAlign - 1) &^ (directAlign - 1)

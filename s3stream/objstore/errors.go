@@ -20,6 +20,14 @@ var (
 	ErrClockSkew = errors.New("objstore: clock differs from the store's")
 	// ErrUnreachable: no answer: name not resolved, connection refused or lost, TLS failed, timeout. Worth retrying.
 	ErrUnreachable = errors.New("objstore: store unreachable")
+	// ErrNoSuchHost: the endpoint's name is not known; also an ErrUnreachable, because name servers recover.
+	ErrNoSuchHost = errors.New("objstore: host name not resolved")
+	// ErrWrongScheme: the endpoint speaks http where https was asked for, or the other way round. Final until somebody corrects the endpoint.
+	ErrWrongScheme = errors.New("objstore: wrong scheme")
+	// ErrUntrusted: the endpoint's certificate is not signed by a known authority, is for another name or not valid now. Final.
+	ErrUntrusted = errors.New("objstore: certificate not trusted")
+	// ErrWrongRegion: the request is signed for another region than the bucket's. Final until somebody corrects the region.
+	ErrWrongRegion = errors.New("objstore: wrong region")
 	// ErrSlowDown: the store asks for fewer requests. Worth retrying later.
 	ErrSlowDown = errors.New("objstore: store asks to slow down")
 	// ErrUnavailable: the store answered with a failure of its own (5xx). Worth retrying.
@@ -35,6 +43,15 @@ var (
 // Retryable reports whether the same call may succeed when it is repeated later without anybody changing anything.
 func Retryable(err error) bool {
 	return errors.Is(err, ErrUnreachable) || errors.Is(err, ErrSlowDown) || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrChecksum)
+}
+
+// Code returns the error code of the store's answer (SignatureDoesNotMatch, …), "" when the error is not an answer of a store.
+func Code(err error) string {
+	var a answer
+	if errors.As(err, &a) {
+		return a.Code
+	}
+	return ""
 }
 
 // Remedy returns advice for an operator, one sentence without a final stop, or "" when there is none to give.
@@ -55,6 +72,10 @@ var remedies = []struct {
 	{ErrAccessDenied, "give the access key a policy that allows s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket, s3:ListBucketMultipartUploads, s3:ListMultipartUploadParts and s3:AbortMultipartUpload on the bucket and its objects"},
 	{ErrNoSuchBucket, "create the bucket, or correct its name, region or endpoint in the bucket URI"},
 	{ErrClockSkew, "synchronise this host's clock (NTP); S3 signatures are refused beyond 15 minutes of difference"},
+	{ErrNoSuchHost, "check the endpoint's host in the bucket URI and this host's name servers; with pathStyle=false the name is <bucket>.<host>, which MinIO needs a domain for: set pathStyle=true"},
+	{ErrWrongScheme, "write the scheme that the store speaks (http:// or https://) before the endpoint in the bucket URI"},
+	{ErrUntrusted, "give the file with the authority's certificate as caFile in the bucket URI (or AWS_CA_BUNDLE in the environment), and use a name in the endpoint that the certificate holds"},
+	{ErrWrongRegion, "set the region in the bucket URI to the bucket's own"},
 	{ErrUnreachable, "check the endpoint's host, port and scheme (http or https) in the bucket URI, that the store runs, and the network and firewall between"},
 	{ErrForeignBucket, "give this cluster a bucket of its own, or start it with the cluster id that owns this one"},
 	{ErrSlowDown, "the store is overloaded: lower the upload rate, raise the store's request limits, or wait"},

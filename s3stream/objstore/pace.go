@@ -15,8 +15,9 @@ func WithPacer(ctx context.Context, p Pacer) context.Context {
 	return context.WithValue(ctx, pacerKey{}, p)
 }
 
-// pace asks the pacer of ctx, if it has one.
-func pace(ctx context.Context, n int) error {
+// Pace asks the pacer of ctx, if it has one, whether n more bytes may be moved. A Bucket calls it before each piece, so that pieces are small
+// beside what is uploaded.
+func Pace(ctx context.Context, n int) error {
 	if p, ok := ctx.Value(pacerKey{}).(Pacer); ok {
 		return p.Pace(ctx, n)
 	}

@@ -61,6 +61,7 @@ func TestClassify(t *testing.T) {
 		{400, "ExpiredToken", objstore.ErrBadCredentials, false},
 		{403, "RequestTimeTooSkewed", objstore.ErrClockSkew, false},
 		{400, "AuthorizationHeaderMalformed", objstore.ErrInvalid, false},
+		{400, "InvalidRegion", objstore.ErrWrongRegion, false},
 		{301, "PermanentRedirect", objstore.ErrInvalid, false},
 		{412, "PreconditionFailed", objstore.ErrExists, false},
 		{416, "InvalidRange", objstore.ErrRange, false},
@@ -223,14 +224,14 @@ func TestUnreachable(t *testing.T) {
 		text     string
 	}{
 		{"http://" + addr, objstore.ErrUnreachable, "refused"},
-		{"http://ringmq.invalid:9000", objstore.ErrUnreachable, ""},
+		{"http://ringmq.invalid:9000", objstore.ErrNoSuchHost, ""},
 	} {
 		b, err := objstore.Open(ctx, objstore.Config{Scheme: "s3", Bucket: "bucket", Endpoint: c.endpoint, AccessKey: "a", SecretKey: "s", Retries: -1})
 		if err != nil {
 			t.Fatal(err)
 		}
 		err = objstore.CheckReady(ctx, b)
-		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), "remedy") {
+		if !errors.Is(err, c.want) || !objstore.Retryable(err) || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), "remedy") {
 			t.Fatalf("%s: %v", c.endpoint, err)
 		}
 	}
@@ -240,7 +241,7 @@ func TestUnreachable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Head(ctx, "k"); !errors.Is(err, objstore.ErrInvalid) || !strings.Contains(err.Error(), "speaks http, not https") {
+	if _, err := b.Head(ctx, "k"); !errors.Is(err, objstore.ErrWrongScheme) || !strings.Contains(err.Error(), "speaks http, not https") {
 		t.Fatalf("https to a plain port: %v", err)
 	}
 	secure := httptest.NewTLSServer(http.NotFoundHandler())
@@ -249,7 +250,7 @@ func TestUnreachable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Head(ctx, "k"); !errors.Is(err, objstore.ErrInvalid) || !strings.Contains(err.Error(), "certificate") {
+	if _, err := b.Head(ctx, "k"); !errors.Is(err, objstore.ErrUntrusted) || !strings.Contains(err.Error(), "certificate") {
 		t.Fatalf("unknown certificate: %v", err)
 	}
 }

@@ -1,33 +1,35 @@
 package s3test
 
 import (
-	"bytes"
+	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
-
+	"github.com/ringmq/ringmq/netpoll/tlstest"
 	"github.com/ringmq/ringmq/s3stream/objstore"
+	"github.com/ringmq/ringmq/tools/waittest"
 )
 
 // MinIO is a running MinIO server.
 type MinIO struct {
-	Endpoint  string // "http://127.0.0.1:port"
+	Endpoint  string // "http://127.0.0.1:port", or https
 	AccessKey string
 	SecretKey string
+	CAFile    string // with the authority of its certificate; empty without TLS
+	region    string
 	path, dir string // of the program and of the data
 	cmd       *exec.Cmd
 	exited    chan struct{} // closed when the process has ended
-	log       syncBuffer
+	log       waittest.Log
 }
 
 // MinIOBinary returns the path of the MinIO program: $RINGMQ_MINIO, else $HOME/.cache/ringmq/bin/minio, else minio in $PATH. Empty when there
@@ -53,11 +55,32 @@ func MinIOBinary() string {
 // the program is not there.
 func StartMinIO(t testing.TB) *MinIO {
 	t.Helper()
+	return StartMinIOWith(t, MinIOOptions{})
+}
+
+// MinIOOptions are what StartMinIOWith can be told.
+type MinIOOptions struct {
+	TLS       bool   // https, with a certificate of a private authority
+	Region    string // the only region that the server takes; empty: it takes any
+	SecretKey string // of the only user; default "ringmqtest-secret"
+}
+
+// StartMinIOWith is StartMinIO for a server with settings of its own.
+func StartMinIOWith(t testing.TB, o MinIOOptions) *MinIO {
+	t.Helper()
 	path := MinIOBinary()
 	if path == "" {
-		t.Skip("no MinIO: set RINGMQ_MINIO to its binary, or put it at $HOME/.cache/ringmq/bin/minio or into $PATH")
+		t.Skip("SKIPPED: what runs on MinIO; set RINGMQ_MINIO to its binary, or put it at $HOME/.cache/ringmq/bin/minio or into $PATH")
 	}
-	m := &MinIO{AccessKey: "ringmqtest", SecretKey: "ringmqtest-secret"}
+	m := &MinIO{AccessKey: "ringmqtest", SecretKey: cmp.Or(o.SecretKey, "ringmqtest-secret"), region: o.Region}
+	if o.TLS {
+		// The certificate is for the address alone, not for localhost: tests ask for another name by that.
+		ca, certs := tlstest.NewCA(t, "RingMQ test authority"), t.TempDir()
+		pair := ca.Issue("store", func(c *x509.Certificate) { c.DNSNames = nil })
+		m.CAFile = tlstest.WriteFile(t, certs, "authority.pem", ca.PEM())
+		tlstest.WriteFile(t, certs, "public.crt", pair.CertPEM())
+		tlstest.WriteFile(t, certs, "private.key", pair.KeyPEM())
+	}
 	// Another process may take the port between our finding it and MinIO's binding it: then MinIO ends and we try another.
 	for try := 0; ; try++ {
 		m.path, m.dir = path, t.TempDir()
@@ -81,12 +104,18 @@ func (m *MinIO) start() error {
 		if err != nil {
 			return err
 		}
-		m.Endpoint = "http://" + l.Addr().String()
+		m.Endpoint = m.scheme() + "://" + l.Addr().String()
 		l.Close()
 	}
-	addr := m.Endpoint[len("http://"):]
-	m.cmd = exec.Command(m.path, "server", "--quiet", "--address", addr, "--console-address", "127.0.0.1:0", m.dir)
+	args := []string{"server", "--quiet", "--address", m.Host(), "--console-address", "127.0.0.1:0"}
+	if m.CAFile != "" {
+		args = append(args, "--certs-dir", filepath.Dir(m.CAFile))
+	}
+	m.cmd = exec.Command(m.path, append(args, m.dir)...)
 	m.cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+m.AccessKey, "MINIO_ROOT_PASSWORD="+m.SecretKey, "MINIO_BROWSER=off", "MINIO_UPDATE=off", "CI=true")
+	if m.region != "" {
+		m.cmd.Env = append(m.cmd.Env, "MINIO_SITE_REGION="+m.region)
+	}
 	m.cmd.Stdout, m.cmd.Stderr = &m.log, &m.log
 	if err := m.cmd.Start(); err != nil {
 		return err
@@ -122,13 +151,38 @@ func (m *MinIO) Stop() {
 }
 
 func (m *MinIO) ready() bool {
-	client := http.Client{Timeout: time.Second}
+	client := http.Client{Timeout: time.Second, Transport: m.transport()}
+	defer client.CloseIdleConnections()
 	resp, err := client.Get(m.Endpoint + "/minio/health/cluster")
 	if err != nil {
 		return false
 	}
 	resp.Body.Close()
 	return resp.StatusCode == http.StatusOK
+}
+
+func (m *MinIO) scheme() string {
+	if m.CAFile != "" {
+		return "https"
+	}
+	return "http"
+}
+
+// Host is the server's host:port.
+func (m *MinIO) Host() string { return m.Endpoint[len(m.scheme()+"://"):] }
+
+func (m *MinIO) transport() http.RoundTripper {
+	t := &http.Transport{}
+	if m.CAFile != "" {
+		pem, err := os.ReadFile(m.CAFile)
+		if err != nil {
+			panic(err) // a test removed it
+		}
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(pem)
+		t.TLSClientConfig = &tls.Config{RootCAs: pool}
+	}
+	return t
 }
 
 // Restart starts the server again after Stop, at the same endpoint and with the same data.
@@ -141,19 +195,13 @@ func (m *MinIO) Restart(t testing.TB) {
 
 // Config returns how to open a bucket of the server.
 func (m *MinIO) Config(bucket string) objstore.Config {
-	return objstore.Config{Scheme: "s3", Bucket: bucket, Endpoint: m.Endpoint, AccessKey: m.AccessKey, SecretKey: m.SecretKey}
+	return objstore.Config{Scheme: "s3", Bucket: bucket, Endpoint: m.Endpoint, Region: m.region, AccessKey: m.AccessKey, SecretKey: m.SecretKey, CAFile: m.CAFile}
 }
 
 // MakeBucket creates a bucket.
 func (m *MinIO) MakeBucket(t testing.TB, bucket string) {
 	t.Helper()
-	client, err := minio.New(m.Endpoint[len("http://"):], &minio.Options{Creds: credentials.NewStaticV4(m.AccessKey, m.SecretKey, "")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := client.MakeBucket(ctx, bucket, minio.MakeBucketOptions{}); err != nil {
+	if _, err := objstore.MakeBucket(context.Background(), m.Config(bucket)); err != nil {
 		t.Fatalf("make bucket %s: %v", bucket, err)
 	}
 }
@@ -171,20 +219,3 @@ func (m *MinIO) NewBucket(t testing.TB, bucket string) objstore.Bucket {
 
 // Log returns what the server has printed.
 func (m *MinIO) Log() string { return m.log.String() }
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}

@@ -186,6 +186,14 @@ func (c *Cluster) destroyIfDeadLocked(id s3stream.ObjectID) {
 	c.destroyLocked(o)
 }
 
+// takeOutLocked takes a stream out of an object.
+func (c *Cluster) takeOutLocked(s *stream, o *object) {
+	id := o.info.ID
+	o.info.Ranges = slices.DeleteFunc(slices.Clone(o.info.Ranges), func(r s3stream.Range) bool { return r.Stream == s.info.ID })
+	s.parts = slices.DeleteFunc(s.parts, func(h heldRange) bool { return h.object == id })
+	c.destroyIfDeadLocked(id)
+}
+
 func (c *Cluster) destroyLocked(o *object) {
 	for _, r := range o.info.Ranges {
 		if s := c.mu.streams[r.Stream]; s != nil {

@@ -67,30 +67,8 @@ func (n *Node) CommitObjects(ctx context.Context, m s3stream.Commit) error {
 		if m.Node != n.id || m.NodeEpoch != n.epoch {
 			return fmt.Errorf("%w: commit of node %d epoch %d by node %d epoch %d", s3stream.ErrFenced, m.Node, m.NodeEpoch, n.id, n.epoch)
 		}
-		again := 0
-		for _, o := range m.New {
-			have := c.mu.objects[o.ID]
-			if have != nil && have.state != prepared && have.info.Size == o.Size && have.info.Kind == o.Kind {
-				again++ // this very commit was made before
-				continue
-			}
-			if have == nil || have.state != prepared || have.info.Node != n.id {
-				return fmt.Errorf("object %d is not prepared", o.ID)
-			}
-			if len(o.Ranges) == 0 || o.Kind == s3stream.StreamObject && len(o.Ranges) != 1 {
-				return fmt.Errorf("object %d of kind %d has %d ranges", o.ID, o.Kind, len(o.Ranges))
-			}
-			for i, r := range o.Ranges {
-				if r.Start < 0 || r.End <= r.Start || i > 0 && r.Stream <= o.Ranges[i-1].Stream {
-					return fmt.Errorf("object %d: bad range %+v", o.ID, r)
-				}
-			}
-		}
-		if again > 0 {
-			if again < len(m.New) {
-				return fmt.Errorf("%d of %d objects are committed already", again, len(m.New))
-			}
-			return nil
+		if again, err := n.checkNewLocked(m.New); again || err != nil {
+			return err
 		}
 		if m.Extends {
 			if len(m.Compacted) > 0 {
@@ -99,6 +77,88 @@ func (n *Node) CommitObjects(ctx context.Context, m s3stream.Commit) error {
 			return n.extendLocked(m)
 		}
 		return n.compactLocked(m)
+	})
+}
+
+// checkNewLocked judges objects to be committed. again: this very commit was made before.
+func (n *Node) checkNewLocked(objects []s3stream.ObjectInfo) (again bool, err error) {
+	c, same := n.cluster, 0
+	for _, o := range objects {
+		have := c.mu.objects[o.ID]
+		if have != nil && have.state != prepared && have.info.Size == o.Size && have.info.Kind == o.Kind {
+			same++
+			continue
+		}
+		if have == nil || have.state != prepared || have.info.Node != n.id {
+			return false, fmt.Errorf("object %d is not prepared", o.ID)
+		}
+		if len(o.Ranges) == 0 || o.Kind == s3stream.StreamObject && len(o.Ranges) != 1 {
+			return false, fmt.Errorf("object %d of kind %d has %d ranges", o.ID, o.Kind, len(o.Ranges))
+		}
+		for i, r := range o.Ranges {
+			if r.Start < 0 || r.End <= r.Start || i > 0 && r.Stream <= o.Ranges[i-1].Stream {
+				return false, fmt.Errorf("object %d: bad range %+v", o.ID, r)
+			}
+		}
+	}
+	if same > 0 && same < len(objects) {
+		return false, fmt.Errorf("%d of %d objects are committed already", same, len(objects))
+	}
+	return same > 0, nil
+}
+
+// RewriteStream implements s3stream.Metadata. The new objects must hold exactly the offsets that the old ones hold of the stream, as in a compaction.
+func (n *Node) RewriteStream(ctx context.Context, m s3stream.RewriteCommit) error {
+	c := n.cluster
+	return c.change(ctx, "RewriteStream", func() error {
+		if err := n.aliveLocked(); err != nil {
+			return err
+		}
+		s, err := n.ownLocked(m.Stream, m.Epoch)
+		if err != nil {
+			return err
+		}
+		if again, err := n.checkNewLocked(m.New); again || err != nil {
+			return err
+		}
+		var before, after []span
+		for _, id := range m.Replaced {
+			o, had := c.mu.objects[id], len(before)
+			if o == nil || o.state != committed {
+				return fmt.Errorf("replaced object %d is not committed", id)
+			}
+			for _, r := range o.info.Ranges {
+				if r.Stream == m.Stream {
+					before = append(before, span{r.Start, r.End})
+				}
+			}
+			if len(before) == had {
+				return fmt.Errorf("replaced object %d has nothing of stream %d", id, m.Stream)
+			}
+		}
+		for _, o := range m.New {
+			for _, r := range o.Ranges {
+				if r.Stream != m.Stream {
+					return fmt.Errorf("object %d holds stream %d, the rewrite is of stream %d", o.ID, r.Stream, m.Stream)
+				}
+				after = append(after, span{r.Start, r.End})
+			}
+		}
+		if err := covers(s.info, join(before), join(after)); err != nil {
+			return err
+		}
+		if m.Cleaned > s.info.End {
+			return fmt.Errorf("stream %d: cleaned to %d, it ends at %d", m.Stream, m.Cleaned, s.info.End)
+		}
+		for _, id := range m.Replaced {
+			c.takeOutLocked(s, c.mu.objects[id])
+		}
+		for _, o := range m.New {
+			n.storeLocked(o)
+			c.destroyIfDeadLocked(o.ID)
+		}
+		s.info.Cleaned = max(s.info.Cleaned, m.Cleaned)
+		return nil
 	})
 }
 
@@ -239,6 +299,31 @@ func (n *Node) OpenStream(ctx context.Context, id s3stream.StreamID, epoch int64
 		}
 		if epoch < s.info.Epoch || epoch == s.info.Epoch && s.info.Node != n.id {
 			return fmt.Errorf("%w: stream %d has epoch %d, the call %d", s3stream.ErrFenced, id, s.info.Epoch, epoch)
+		}
+		s.info.Epoch, s.info.Node, s.info.Closed = epoch, n.id, false
+		info = s.info
+		return nil
+	})
+	return info, err
+}
+
+// TakeOverStream implements s3stream.Metadata.
+func (n *Node) TakeOverStream(ctx context.Context, id s3stream.StreamID, epoch int64, from int32, fromEpoch int64) (info s3stream.StreamInfo, err error) {
+	c := n.cluster
+	err = c.change(ctx, "TakeOverStream", func() error {
+		if err := n.aliveLocked(); err != nil {
+			return err
+		}
+		s := c.mu.streams[id]
+		switch {
+		case s == nil:
+			return fmt.Errorf("%w: %d", s3stream.ErrNotFound, id)
+		case s.info.Epoch == epoch && s.info.Node == n.id && !s.info.Closed: // again
+		case epoch <= s.info.Epoch:
+			return fmt.Errorf("%w: stream %d has epoch %d, the call %d", s3stream.ErrFenced, id, s.info.Epoch, epoch)
+		case !s.info.Closed && (s.info.Node != from || s.info.Epoch != fromEpoch):
+			return fmt.Errorf("%w: %w: stream %d belongs to node %d at epoch %d, it was handed over by node %d at epoch %d", s3stream.ErrFenced,
+				s3stream.ErrNotClosed, id, s.info.Node, s.info.Epoch, from, fromEpoch)
 		}
 		s.info.Epoch, s.info.Node, s.info.Closed = epoch, n.id, false
 		info = s.info
