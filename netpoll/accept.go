@@ -19,6 +19,13 @@ func (s *Server) accept(e *endpoint) {
 			return
 		}
 		if err == nil {
+			if s.tooFast(e, tc) {
+				continue
+			}
+			if !s.waitRate(e) || !s.waitRoom(e) {
+				tc.Close()
+				return
+			}
 			err = s.enroll(e, tc)
 		}
 		if err != nil {
@@ -48,8 +55,8 @@ func (s *Server) enroll(e *endpoint, tc *net.TCPConn) error {
 		return nil
 	}
 	c.poller = s.pollers[c.id%uint64(len(s.pollers))]
-	if c.remote.Addr().Zone() != "" || c.local.Addr().Zone() != "" {
-		// gnet gives the bytes of zone strings, which are not its own, to a pool of scratch buffers.
+	if e.tls != nil || c.remote.Addr().Zone() != "" || c.local.Addr().Zone() != "" {
+		// gnet has no TLS, and gives the bytes of zone strings, which are not its own, to a pool of scratch buffers.
 		return s.enrollGoroutine(c, tc)
 	}
 	_, err := s.engine.EnrollContext(tc, c) // closes tc; the loop has a duplicate
@@ -73,6 +80,10 @@ func (s *Server) enrollGoroutine(c *Conn, tc *net.TCPConn) error {
 		return err
 	}
 	c.out.mu.fd = t.fd
+	if c.ep.tls != nil {
+		t.attempt = t.tryReadTLS
+		c.sec = newSecure(t, c.ep.tls)
+	}
 	t.own()
 	s.goroutines.Add(1)
 	go t.serve()

@@ -1,6 +1,7 @@
 package netpoll
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 )
@@ -23,7 +24,8 @@ const (
 // connection (an event loop, or the connection's own goroutine), never two at a time for one connection, and must not
 // block. The owning goroutine may change between two calls, with a happens-before edge from the one to the other.
 type Handler interface {
-	// Opened is called once, before the first frame.
+	// Opened is called once, before the first frame; on a TLS listener after the handshake. A connection whose handshake fails is
+	// never opened.
 	Opened(c *Conn)
 	// Frame is called with one complete frame without its length prefix. The bytes may be modified, and are valid
 	// until Frame returns.
@@ -42,6 +44,9 @@ type Mem interface{ Unref() }
 type Endpoint struct {
 	Name string
 	Addr net.TCPAddr
+	// TLS makes it a TLS listener; nil: plaintext. Certificates that may change come from its GetConfigForClient. It should have
+	// DynamicRecordSizingDisabled: peers need whole frames before they can do anything.
+	TLS *tls.Config
 }
 
 // Reasons for which the server closes a connection, as Handler.Closed gets them (wrapped with the numbers).

@@ -3,11 +3,17 @@ package netpoll
 import (
 	"sync"
 	"testing"
+
+	"github.com/ringmq/ringmq/tools/waittest"
 )
 
 // TestBatch: responses that are sent into a batch leave at its flush, in the order of Begin; one that is sent alone meanwhile goes with them, and a
 // nil batch sends at once.
 func TestBatch(t *testing.T) {
+	plainAndTLS(t, testBatch)
+}
+
+func testBatch(t *testing.T) {
 	var mu sync.Mutex
 	var waiting []*Response
 	got := make(chan struct{}, 10)
@@ -59,6 +65,6 @@ func TestBatch(t *testing.T) {
 	late := take(1)[0]
 	late.SendIn(&b)
 	c.Close()
-	eventually(t, "the connection is gone", func() bool { return s.Stats().Connections == 0 })
+	waittest.Until(t, testTimeout, "the connection is gone", func() bool { return s.Stats().Connections == 0 })
 	b.Flush()
 }

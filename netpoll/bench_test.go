@@ -54,7 +54,7 @@ var senders = []sender{
 // BenchmarkRoundTrip is the time of one request of 1 KB and its small response, by transport, by who sends and by the number
 // of connections, each with one request in flight. Client and server are two processes.
 func BenchmarkRoundTrip(b *testing.B) {
-	for _, transport := range []string{"loops=1", "loops=2", "goroutine"} {
+	for _, transport := range []string{"loops=1", "loops=2", "goroutine", overTLS} {
 		for _, snd := range senders {
 			for _, conns := range []int{1, 16, 256} {
 				b.Run(fmt.Sprintf("%s/%s/conns=%d", transport, snd.name, conns), func(b *testing.B) {
@@ -78,7 +78,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 
 // BenchmarkIngest is the throughput of frames of one size over 4 connections with 5 requests in flight each.
 func BenchmarkIngest(b *testing.B) {
-	for _, transport := range []string{"loop", "goroutine"} {
+	for _, transport := range []string{"loop", "goroutine", overTLS} {
 		for _, size := range []int{16 << 10, 100 << 10, 1 << 20, 8 << 20} {
 			for _, buffer := range []int{64 << 10, 256 << 10, 1 << 20} {
 				b.Run(fmt.Sprintf("%s/frame=%dKiB/buffer=%dKiB", transport, size>>10, buffer>>10), func(b *testing.B) {
@@ -90,7 +90,7 @@ func BenchmarkIngest(b *testing.B) {
 					b.SetBytes(int64(size))
 					cpu := processCPU(b)
 					b.ResetTimer()
-					if out, err := peerCommand("stream %s %d %d %d", s.Addr("T"), 4, b.N, size).Output(); err != nil {
+					if out, err := peerFor(s, "stream %s %d %d %d", s.Addr("T"), 4, b.N, size).Output(); err != nil {
 						b.Fatal(err, out)
 					}
 					b.StopTimer()
@@ -105,7 +105,7 @@ func BenchmarkIngest(b *testing.B) {
 // benchRoundTrips has another process do b.N round trips over conns connections and reports its latencies and this
 // process's CPU time. A client in this process would share the scheduler with the server, which no real one does.
 func benchRoundTrips(b *testing.B, s *Server, conns, size int) {
-	cmd := peerCommand("trips %s %d %d %d", s.Addr("T"), conns, b.N, size)
+	cmd := peerFor(s, "trips %s %d %d %d", s.Addr("T"), conns, b.N, size)
 	cpu := processCPU(b)
 	b.ResetTimer()
 	out, err := cmd.Output()

@@ -27,13 +27,17 @@ type Conn struct {
 	in         inbound
 	out        outbound
 	gc         gnet.Conn // while an event loop owns the connection
+	sec        *secure   // TLS; nil without. Set before the goroutine starts
 	opened     bool      // Handler.Opened was called
 	finishing  bool      // Verdict Close: nothing more is delivered
 	moveWanted bool      // to be moved from the loop to a goroutine
 	shut       bool      // our side is shut down, waiting for the peer to close
 	endErr     error     // why the connection ends; valid when endWanted
 	endWanted  bool
-	finished   bool // Handler.Closed was called
+	finished   bool        // Handler.Closed was called
+	frameLimit int         // LimitFrames; 0: none but the server's
+	mute       mute        // guarded by Server.mutes
+	muted      atomic.Bool // Mute: nothing is delivered; changed under Server.mutes
 
 	mail    mailbox
 	account account       // guarded by Server.inbound
@@ -102,6 +106,18 @@ func (c *Conn) InFlight() int { return int(c.out.depth.Load()) }
 // smallest useful answer when it is 0: what it sends on top is not refused. Any goroutine.
 func (c *Conn) OutboundRoom() int64 {
 	return max(0, c.srv.opts.OutboundBytes-c.srv.outBytes.Load())
+}
+
+// LimitFrames has the frames from the next one on be no larger than n, until it is called with 0: for a peer that has not said who it is, who should not
+// take as much memory as others. Owner goroutine only.
+func (c *Conn) LimitFrames(n int) { c.frameLimit = n }
+
+// maxFrame is the largest frame that the peer may send. Owner goroutine only.
+func (c *Conn) maxFrame() int {
+	if n := c.srv.opts.MaxFrameBytes; c.frameLimit == 0 || c.frameLimit > n {
+		return n
+	}
+	return c.frameLimit
 }
 
 // Resume delivers the held frame again, soon. Any goroutine. A Resume while Frame runs counts for the Hold that it returns;
@@ -262,6 +278,7 @@ func (c *Conn) finish() {
 	m.mu.Unlock()
 	c.out.close()
 	c.freeKept()
+	c.srv.unmute(c)
 	c.srv.remove(c)
 	if c.opened {
 		c.srv.note(c, c.endErr)

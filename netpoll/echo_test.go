@@ -2,12 +2,16 @@ package netpoll
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/binary"
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/ringmq/ringmq/netpoll/tlstest"
 )
 
 // handlerFuncs is a Handler of functions, any of which may be nil.
@@ -57,6 +61,9 @@ func serve(t testing.TB, h Handler, set func(*Options)) *Server {
 	if set != nil {
 		set(&o)
 	}
+	if strings.Contains(t.Name(), "/"+overTLS) {
+		o.Endpoints[0].TLS = serverTLS(t)
+	}
 	s, err := Listen(o)
 	if err != nil {
 		t.Fatal(err)
@@ -88,13 +95,34 @@ type client struct {
 
 func dial(t testing.TB, s *Server) *client {
 	t.Helper()
-	nc, err := net.Dial("tcp", s.Addr("T").String())
+	nc, err := dialConn(s.Addr("T").String(), s.endpoints[0].tls != nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
 	nc.SetDeadline(time.Now().Add(testTimeout))
+	return newClient(t, nc)
+}
+
+func newClient(t testing.TB, nc net.Conn) *client {
 	return &client{t: t, Conn: nc, r: bufio.NewReaderSize(nc, 64<<10)}
+}
+
+// overTLS names the subtests in which serve and dial use TLS.
+const overTLS = "TLS"
+
+// serverTLS is the configuration of a TLS listener, as its users are told to make it.
+func serverTLS(t testing.TB) *tls.Config {
+	cert := tlstest.NewCA(t, "test CA").Issue("server", nil).TLS()
+	return &tls.Config{Certificates: []tls.Certificate{cert}, DynamicRecordSizingDisabled: true}
+}
+
+// dialConn dials a listener; what it presents is not what these tests are about.
+func dialConn(addr string, secure bool) (net.Conn, error) {
+	if secure {
+		return tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, DynamicRecordSizingDisabled: true})
+	}
+	return net.Dial("tcp", addr)
 }
 
 func frameOf(b []byte) []byte {

@@ -63,6 +63,7 @@ type transport struct {
 	dst     []byte  // where to read to; nil: into scratch
 	scratch *buffer // taken when there is something to read, not while waiting for it
 	one     [1]byte // to peek into
+	peeked  bool    // with TLS: one is taken off the stream, and comes first
 	n       int
 	err     error
 }
@@ -93,6 +94,11 @@ func (t *transport) own() {
 func (t *transport) serve() {
 	c := t.c
 	defer c.srv.goroutines.Done()
+	if c.sec != nil && !t.handshake() {
+		c.finish()
+		t.conn.Close()
+		return
+	}
 	if !c.opened {
 		c.open()
 	}
@@ -101,10 +107,18 @@ func (t *transport) serve() {
 		for !c.ended() && t.mayRead() && t.receive() {
 		}
 		if !c.ended() && !c.shut && !c.in.again && c.stopped() {
-			t.sleep()
+			if c.muted.Load() {
+				t.watch()
+			} else {
+				t.sleep()
+			}
 		}
 	}
 	c.finish()
+	if c.sec != nil {
+		c.sec.bye(t.fd)
+		c.sec.release()
+	}
 	t.conn.Close()
 }
 
@@ -126,7 +140,7 @@ func (t *transport) spend(n int) {
 // mayRead reports whether bytes are wanted: frames are delivered, and all complete ones are.
 func (t *transport) mayRead() bool {
 	c := t.c
-	return c.shut || !c.stopped() && (c.in.kept() == 0 || c.in.missing(c.srv.opts.MaxFrameBytes) > 0)
+	return c.shut || !c.stopped() && (c.in.kept() == 0 || c.in.missing(c.maxFrame()) > 0)
 }
 
 // receive reads once and delivers. It reports false when the mailbox wants attention first.
@@ -158,12 +172,12 @@ func (t *transport) receive() bool {
 		}
 	}
 	room := in.buf.b[in.hi:]
-	n, err := t.read(room[:min(len(room), in.missing(c.srv.opts.MaxFrameBytes))])
+	n, err := t.read(room[:min(len(room), in.missing(c.maxFrame()))])
 	if n > 0 {
 		in.hi += n
 		c.received(n)
 		t.spend(n)
-		if in.missing(c.srv.opts.MaxFrameBytes) == 0 {
+		if in.missing(c.maxFrame()) == 0 {
 			t.turn(nil)
 		}
 	}
@@ -208,33 +222,69 @@ func (t *transport) check(n int, err error) bool {
 // read waits for bytes, and reads them to dst, or to t.scratch when dst is nil. It returns 0, nil when the mailbox wants
 // attention.
 func (t *transport) read(dst []byte) (int, error) {
+	t.dst, t.n, t.err = dst, 0, nil
+	err := t.wait(t.attempt)
+	t.dst = nil
+	if err == nil {
+		err = t.err
+	}
+	if err != nil {
+		return 0, err
+	}
+	return t.n, nil
+}
+
+// wait repeats an attempt whenever the socket has news, until it reports that it is done, or the mailbox wants attention.
+func (t *transport) wait(attempt func(fd uintptr) bool) error {
 	m := &t.c.mail
 	m.mu.Lock()
 	if m.mu.queued {
 		m.mu.Unlock()
-		return 0, nil
+		return nil
 	}
 	m.mu.reads = true
 	m.mu.Unlock()
-	t.dst, t.n, t.err = dst, 0, nil
-	err := t.raw.Read(t.attempt)
-	t.dst = nil
+	err := t.raw.Read(attempt)
 	m.mu.Lock()
 	m.mu.reads = false
 	if m.mu.interrupted {
 		m.mu.interrupted = false
-		_ = t.conn.SetReadDeadline(time.Time{}) // the next read reports what is wrong with the socket
+		_ = t.conn.SetDeadline(time.Time{}) // the next read reports what is wrong with the socket
 	}
 	m.mu.Unlock()
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return 0, nil
-	case err != nil:
-		return 0, fmt.Errorf("netpoll: read: %w", err)
-	case t.err != nil:
-		return 0, t.err
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("netpoll: read: %w", err)
 	}
-	return t.n, nil
+	return nil
+}
+
+// farewellBytes is how much may be left of a peer that has gone and asks for nothing any more: with TLS it says good-bye. No frame is so short.
+const farewellBytes = 31
+
+// watch waits for a post as sleep does, and ends the connection when its peer goes meanwhile and nothing that it sent is left to be served: it would count
+// among the connections for as long as it is muted.
+func (t *transport) watch() {
+	gone := false
+	err := t.wait(func(fd uintptr) bool {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		if n, err := unix.Poll(fds, 0); err != nil || n == 0 {
+			return false // the next news of the socket tells
+		}
+		switch {
+		case fds[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0:
+			gone = true
+		case fds[0].Revents&unix.POLLRDHUP != 0:
+			left, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ)
+			gone = err == nil && t.c.in.kept() == 0 && !t.peeked && (left == 0 || t.c.sec != nil && left <= farewellBytes)
+		}
+		return gone
+	})
+	if gone && err == nil {
+		err = io.EOF
+	}
+	if err != nil {
+		t.c.end(err)
+	}
 }
 
 // tryRead is one attempt; it reports false when there is nothing to read yet.
@@ -291,5 +341,5 @@ func (t *transport) sleep() {
 // interrupt gets a goroutine out of its read. REQUIRES: mailbox.mu is held.
 func (m *mailbox) interruptLocked() {
 	m.mu.interrupted = true
-	_ = m.mu.conn.SetReadDeadline(time.Unix(1, 0)) // a closed socket needs no interruption
+	_ = m.mu.conn.SetDeadline(time.Unix(1, 0)) // a closed socket needs no interruption
 }

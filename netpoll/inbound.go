@@ -42,6 +42,9 @@ func frameBytes(b []byte, limit int) (int, error) {
 	}
 	n := int(int32(binary.BigEndian.Uint32(b)))
 	if n <= 0 || n > limit {
+		if looksLikeTLS(b) {
+			return 0, fmt.Errorf("%w: the peer begins a TLS handshake, and this listener speaks plaintext", ErrFrameSize)
+		}
 		return 0, fmt.Errorf("%w: %d bytes announced, allowed are 1 to %d", ErrFrameSize, n, limit)
 	}
 	return prefixBytes + n, nil
@@ -76,14 +79,14 @@ func (c *Conn) feed(data []byte) {
 			c.keep(data)
 			return
 		}
-		n := min(c.in.missing(c.srv.opts.MaxFrameBytes), len(data))
+		n := min(c.in.missing(c.maxFrame()), len(data))
 		if n > 0 {
 			if !c.keep(data[:n]) {
 				return
 			}
 			data = data[n:]
 		}
-		if c.in.missing(c.srv.opts.MaxFrameBytes) == 0 {
+		if c.in.missing(c.maxFrame()) == 0 {
 			c.deliverKept()
 			if c.in.kept() > 0 { // stopped in the middle
 				if len(data) > 0 && !c.ended() {
@@ -116,7 +119,7 @@ func (c *Conn) deliver(b []byte) []byte {
 	s := c.srv
 	in := &c.in
 	for len(b) >= prefixBytes && !c.stopped() {
-		n, err := frameBytes(b, s.opts.MaxFrameBytes)
+		n, err := frameBytes(b, c.maxFrame())
 		if err != nil {
 			c.end(err)
 			return nil
@@ -160,7 +163,7 @@ func (c *Conn) yield() {
 
 // stopped reports whether no frame may be delivered now. Something posts the connection when that changes.
 func (c *Conn) stopped() bool {
-	return c.in.held || c.in.again || c.finishing || c.ended() || c.srv.draining.Load() || c.out.full()
+	return c.in.held || c.in.again || c.finishing || c.ended() || c.srv.draining.Load() || c.muted.Load() || c.out.full()
 }
 
 // keep copies data behind what is kept. It reports false when the connection had to be ended.
@@ -208,7 +211,7 @@ func (c *Conn) wantedBytes(need int) int {
 	in := &c.in
 	want := need
 	if in.buf != nil {
-		if n, _ := frameBytes(in.buf.b[in.lo:in.hi], c.srv.opts.MaxFrameBytes); n > need {
+		if n, _ := frameBytes(in.buf.b[in.lo:in.hi], c.maxFrame()); n > need {
 			want = min(n, 4*need)
 		} else if n > 0 {
 			want = need + need/2
@@ -276,7 +279,7 @@ func (c *Conn) judgeMove() {
 	if kept <= loopHeldBytes/4 {
 		return
 	}
-	n, _ := frameBytes(in.buf.b[in.lo:in.hi], c.srv.opts.MaxFrameBytes)
+	n, _ := frameBytes(in.buf.b[in.lo:in.hi], c.maxFrame())
 	switch {
 	case n > kept && n <= loopFrameBytes+prefixBytes: // is being put together
 	case n > kept: // too large for that

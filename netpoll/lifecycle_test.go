@@ -9,43 +9,20 @@ import (
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ringmq/ringmq/tools/waittest"
 )
 
-// logLines collects log lines.
-type logLines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logLines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-// with returns the lines that contain word.
-func (l *logLines) with(word string) (lines []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range strings.Lines(l.b.String()) {
-		if strings.Contains(line, word) {
-			lines = append(lines, line)
-		}
-	}
-	return lines
-}
-
 func TestGarbage(t *testing.T) {
-	var logs logLines
+	var logs waittest.Log
 	closed := make(chan error, 100)
 	h := handlerFuncs{frame: echo, closed: func(c *Conn, err error) { closed <- err }}
 	s := serve(t, h, func(o *Options) {
 		o.MaxFrameBytes = 1 << 20
-		o.Logger = slog.New(slog.NewTextHandler(&logs, nil))
+		o.Logger = logs.Logger(slog.LevelInfo)
 	})
 	for i, garbage := range []string{
 		"\x00\x00\x00\x00", "\xff\xff\xff\xff", "\x80\x00\x00\x00", "\x00\x10\x00\x01", "GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00",
@@ -58,7 +35,7 @@ func TestGarbage(t *testing.T) {
 		if err := <-closed; !errors.Is(err, ErrFrameSize) {
 			t.Fatalf("%q: closed with %v", garbage, err)
 		}
-		lines := logs.with("bad frame size")
+		lines := logs.With("bad frame size")
 		if len(lines) != i+1 || !strings.Contains(lines[i], c.Conn.LocalAddr().String()) {
 			t.Fatalf("%q: logged %q", garbage, lines)
 		}
@@ -69,40 +46,40 @@ func TestGarbage(t *testing.T) {
 		c.write([]byte("junkjunk"))
 		c.expectEOF()
 	}
-	if lines := logs.with("bad frame size"); len(lines) > logBurst+2+int(testTimeout/logInterval) || len(lines) > 40 {
+	if lines := logs.With("bad frame size"); len(lines) > logBurst+2+int(testTimeout/logInterval) || len(lines) > 40 {
 		t.Errorf("%d lines", len(lines))
 	}
-	eventually(t, "all are counted", func() bool { return s.Stats().Closed.BadFrame == 56 })
+	waittest.Until(t, testTimeout, "all are counted", func() bool { return s.Stats().Closed.BadFrame == 56 })
 	c := dial(t, s)
 	c.send("alive")
 	c.expect("alive")
 }
 
 func TestLimitedLog(t *testing.T) {
-	var logs logLines
+	var logs waittest.Log
 	at := time.Unix(1000, 0)
-	l := newLimitedLog(slog.New(slog.NewTextHandler(&logs, nil)))
+	l := newLimitedLog(logs.Logger(slog.LevelInfo))
 	l.now = func() time.Time { return at }
 	for range logBurst + 7 {
 		l.warn("a", "line of a")
 	}
 	l.warn("b", "line of b")
-	if n := len(logs.with("line of a")); n != logBurst {
+	if n := len(logs.With("line of a")); n != logBurst {
 		t.Fatalf("%d lines in a burst, want %d", n, logBurst)
 	}
-	if n := len(logs.with("line of b")); n != 1 {
+	if n := len(logs.With("line of b")); n != 1 {
 		t.Fatalf("%d lines of another kind", n)
 	}
 	at = at.Add(logInterval)
 	l.warn("a", "line of a")
 	l.warn("a", "line of a")
-	if got := logs.with("similar_lines_left_out=7"); len(got) != 1 || len(logs.with("line of a")) != logBurst+1 {
-		t.Fatalf("after an interval: %q", logs.with("line of a"))
+	if got := logs.With("similar_lines_left_out=7"); len(got) != 1 || len(logs.With("line of a")) != logBurst+1 {
+		t.Fatalf("after an interval: %q", logs.With("line of a"))
 	}
 }
 
 func TestIdleClose(t *testing.T) {
-	bothTransports(t, func(t *testing.T, opened func(*Conn)) {
+	eachTransport(t, func(t *testing.T, opened func(*Conn)) {
 		type closing struct {
 			name any
 			err  error
@@ -154,7 +131,7 @@ func TestIdleClose(t *testing.T) {
 }
 
 func TestDrain(t *testing.T) {
-	bothTransports(t, func(t *testing.T, opened func(*Conn)) {
+	eachTransport(t, func(t *testing.T, opened func(*Conn)) {
 		begun := make(chan *Response, 10)
 		var late atomic.Int32
 		h := handlerFuncs{opened: opened, frame: func(c *Conn, frame []byte) Verdict {
@@ -201,7 +178,7 @@ func TestDrain(t *testing.T) {
 
 // TestLateSend: responses may be completed after the connection and the server are gone; references are released.
 func TestLateSend(t *testing.T) {
-	bothTransports(t, func(t *testing.T, opened func(*Conn)) {
+	eachTransport(t, func(t *testing.T, opened func(*Conn)) {
 		begun := make(chan *Response, 10)
 		closed := make(chan error, 10)
 		h := handlerFuncs{opened: opened, closed: func(c *Conn, err error) { closed <- err }, frame: func(c *Conn, frame []byte) Verdict {
@@ -236,41 +213,6 @@ func TestLateSend(t *testing.T) {
 	})
 }
 
-func TestConnectionLimits(t *testing.T) {
-	s := serve(t, handlerFuncs{frame: echo}, func(o *Options) { o.MaxConnections = 5; o.MaxConnectionsPerIP = 3 })
-	var served []*client
-	for range 3 {
-		c := dial(t, s)
-		c.send("x")
-		c.expect("x")
-		served = append(served, c)
-	}
-	dial(t, s).expectEOF()
-	if n := s.Stats().Closed.Refused; n != 1 {
-		t.Errorf("%d refused", n)
-	}
-	served[0].Conn.Close()
-	eventually(t, "the closed one is forgotten", func() bool { return s.Stats().Connections == 2 })
-	c := dial(t, s)
-	c.send("x")
-	c.expect("x")
-	// Other addresses count for themselves, up to the total.
-	for i := range 3 {
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}, Timeout: testTimeout}
-		nc, err := d.Dial("tcp", s.Addr("T").String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer nc.Close()
-		nc.SetDeadline(time.Now().Add(testTimeout))
-		nc.Write(frameOf([]byte("y")))
-		n, err := io.ReadAtLeast(nc, make([]byte, 5), 5)
-		if ok := i < 2; ok != (err == nil) {
-			t.Errorf("connection %d: %d bytes, %v", i, n, err)
-		}
-	}
-}
-
 func TestListenErrors(t *testing.T) {
 	h := handlerFuncs{}
 	s := serve(t, h, nil)
@@ -281,9 +223,9 @@ func TestListenErrors(t *testing.T) {
 	}{
 		{Options{}, "Handler is nil"},
 		{Options{Handler: h}, "Endpoints is empty"},
-		{Options{Handler: h, Endpoints: []Endpoint{{"A", local}, {"A", local}}}, `"A" twice`},
-		{Options{Handler: h, Endpoints: []Endpoint{{"A", local}}, MaxFrameBytes: -1}, "MaxFrameBytes is -1"},
-		{Options{Handler: h, Endpoints: []Endpoint{{"A", local}, {"B", *s.Addr("T")}}}, "listener B: bind " + s.Addr("T").String()},
+		{Options{Handler: h, Endpoints: []Endpoint{{Name: "A", Addr: local}, {Name: "A", Addr: local}}}, `"A" twice`},
+		{Options{Handler: h, Endpoints: []Endpoint{{Name: "A", Addr: local}}, MaxFrameBytes: -1}, "MaxFrameBytes is -1"},
+		{Options{Handler: h, Endpoints: []Endpoint{{Name: "A", Addr: local}, {Name: "B", Addr: *s.Addr("T")}}}, "listener B: bind " + s.Addr("T").String()},
 	} {
 		bad, err := Listen(c.o)
 		if err == nil {

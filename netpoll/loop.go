@@ -47,7 +47,7 @@ func (e events) OnClose(gc gnet.Conn, err error) gnet.Action {
 	if errors.Is(err, io.EOF) {
 		err = io.EOF
 		// The peer has closed, but frames that came before that are waiting for their turn.
-		if !c.ended() && !c.finishing && c.in.kept() > 0 && c.in.missing(c.srv.opts.MaxFrameBytes) == 0 && !c.srv.closing.Load() {
+		if !c.ended() && !c.finishing && c.in.kept() > 0 && c.in.missing(c.maxFrame()) == 0 && !c.srv.closing.Load() {
 			if c.move() == nil {
 				return gnet.None
 			}

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ringmq/ringmq/tools/waittest"
 )
 
 // residentBytes is the memory of this process as the kernel sees it.
@@ -26,7 +28,7 @@ func residentBytes(t testing.TB) int64 {
 	debug.FreeOSMemory()
 	b, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
-		t.Skip("no /proc: ", err)
+		t.Skipf("SKIPPED: resident memory; it needs /proc: %v", err)
 	}
 	pages, err := strconv.ParseInt(strings.Fields(string(b))[1], 10, 64)
 	if err != nil {
@@ -73,7 +75,7 @@ func TestManyHugeAnnouncements(t *testing.T) {
 	for range conns {
 		dial(t, s).write(head)
 	}
-	eventually(t, "all have been read", func() bool { return s.Stats().InboundBytes >= int64(conns)*512 })
+	waittest.Until(t, testTimeout, "all have been read", func() bool { return s.Stats().InboundBytes >= int64(conns)*512 })
 	grown := residentBytes(t) - before
 	st := s.Stats()
 	t.Logf("%d connections: %d bytes buffered, resident memory grew by %d KiB (client side included)", st.Connections, st.InboundBytes, grown>>10)
@@ -135,6 +137,10 @@ func TestLargeFramesSmallBudget(t *testing.T) {
 
 // TestHogs: peers that fill the budget with frames that they do not finish are closed once others wait, and these complete.
 func TestHogs(t *testing.T) {
+	plainAndTLS(t, testHogs)
+}
+
+func testHogs(t *testing.T) {
 	s := serve(t, handlerFuncs{frame: func(c *Conn, frame []byte) Verdict { return echo(c, frame[:10]) }}, func(o *Options) {
 		o.InboundBytes = 4 << 20
 		o.StallTimeout = 4 * time.Second // honest peers, too, are away from the processor for a while on a loaded machine
@@ -146,7 +152,7 @@ func TestHogs(t *testing.T) {
 		hogs = append(hogs, c)
 		go c.Write(part)
 	}
-	eventually(t, "memory is short", func() bool { return s.Stats().InboundWaiting > 3 })
+	waittest.Until(t, testTimeout, "memory is short", func() bool { return s.Stats().InboundWaiting > 3 })
 	trickler := dial(t, s) // makes progress, but not enough
 	stop := make(chan struct{})
 	defer close(stop)
@@ -176,7 +182,7 @@ func TestHogs(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	eventually(t, "hogs are closed", func() bool { return s.Stats().Closed.Stalled >= 10 })
+	waittest.Until(t, testTimeout, "hogs are closed", func() bool { return s.Stats().Closed.Stalled >= 10 })
 	if st := s.Stats(); st.InboundPeak > 5<<20+90<<20 {
 		t.Errorf("%+v", st)
 	}
@@ -185,7 +191,7 @@ func TestHogs(t *testing.T) {
 // TestSlowReader: a peer pipelines requests for 50 MB each and never reads. At most one response, and what its bound allows, is
 // kept for it; others are served; it is closed after the idle timeout, and everything is released.
 func TestSlowReader(t *testing.T) {
-	bothTransports(t, func(t *testing.T, opened func(*Conn)) {
+	eachTransport(t, func(t *testing.T, opened func(*Conn)) {
 		const size = 50 << 20
 		big := make([]byte, size)
 		var refs counter
@@ -210,24 +216,28 @@ func TestSlowReader(t *testing.T) {
 		for range 1000 {
 			slow.send("big")
 		}
-		eventually(t, "output piles up", func() bool { return s.Stats().OutboundBytes > size/2 })
+		waittest.Until(t, testTimeout, "output piles up", func() bool { return s.Stats().OutboundBytes > size/2 })
 		honest := dial(t, s)
 		for range 50 {
 			checkServed(t, honest, 10000)
 		}
-		if st := s.Stats(); st.OutboundBytes > size+4 || refs.taken.Load() > 1 {
+		if st := s.Stats(); st.OutboundBytes > size+4+sealedBufBytes || refs.taken.Load() > 1 {
 			t.Errorf("%+v; %d responses of 50 MB", st, refs.taken.Load())
 		}
 		if err := <-closed; !errors.Is(err, ErrSlowReader) {
 			t.Errorf("closed with %v", err)
 		}
-		eventually(t, "references are released", func() bool { return refs.zero() && s.Stats().OutboundBytes == 0 })
+		waittest.Until(t, testTimeout, "references are released", func() bool { return refs.zero() && s.Stats().OutboundBytes == 0 })
 	})
 }
 
 // TestSlowReadersTogether: each is within its own bound, together they are not. Those that take nothing are closed after the
 // stall timeout; one that reads is not.
 func TestSlowReadersTogether(t *testing.T) {
+	plainAndTLS(t, testSlowReadersTogether)
+}
+
+func testSlowReadersTogether(t *testing.T) {
 	big := make([]byte, 900<<10)
 	h := handlerFuncs{frame: func(c *Conn, frame []byte) Verdict {
 		if string(frame) == "big" {
@@ -258,7 +268,7 @@ func TestSlowReadersTogether(t *testing.T) {
 			c.send("big")
 		}
 	}
-	eventually(t, "stalled readers are closed", func() bool { return s.Stats().Closed.SlowReader > 0 && s.Stats().OutboundBytes <= 8<<20 })
+	waittest.Until(t, testTimeout, "stalled readers are closed", func() bool { return s.Stats().Closed.SlowReader > 0 && s.Stats().OutboundBytes <= 8<<20 })
 	checkServed(t, dial(t, s), 1000)
 	tail.Wait()
 	t.Logf("%+v", s.Stats())
@@ -267,6 +277,10 @@ func TestSlowReadersTogether(t *testing.T) {
 // TestRoomComesBack: a handler that keeps to the room for responses never fills it. Stalled readers are closed nevertheless, so that those who read do
 // not have to do with the little that is left.
 func TestRoomComesBack(t *testing.T) {
+	plainAndTLS(t, testRoomComesBack)
+}
+
+func testRoomComesBack(t *testing.T) {
 	const all = 512 << 20 // the kernel takes some megabytes of each response
 	big := make([]byte, 64<<20)
 	h := handlerFuncs{frame: func(c *Conn, frame []byte) Verdict {
@@ -285,8 +299,8 @@ func TestRoomComesBack(t *testing.T) {
 	for range 40 {
 		dial(t, s).send("big")
 	}
-	eventually(t, "room runs short", func() bool { n := s.Stats().OutboundBytes; return n > all/4*3 && n <= all })
-	eventually(t, "room comes back", func() bool { return s.Stats().Closed.SlowReader > 0 && s.Stats().OutboundBytes <= all/4*3 })
+	waittest.Until(t, testTimeout, "room runs short", func() bool { n := s.Stats().OutboundBytes; return n > all/4*3 && n <= all })
+	waittest.Until(t, testTimeout, "room comes back", func() bool { return s.Stats().Closed.SlowReader > 0 && s.Stats().OutboundBytes <= all/4*3 })
 	reader := dial(t, s)
 	reader.send("big")
 	if got := reader.recv(); len(got) < all/16 { // a quarter of a quarter
@@ -297,6 +311,10 @@ func TestRoomComesBack(t *testing.T) {
 // TestTinyFrameFlood: peers that send frames of one byte as fast as they can do not keep their loop from others. The
 // median counts: how long the scheduler of a machine with few processors makes anyone wait is not ours to say.
 func TestTinyFrameFlood(t *testing.T) {
+	plainAndTLS(t, testTinyFrameFlood)
+}
+
+func testTinyFrameFlood(t *testing.T) {
 	s := serve(t, handlerFuncs{frame: echo}, func(o *Options) { o.Loops = 1 })
 	p := startHolder(t, "flood", s, 4)
 	p.expect("open")

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/ringmq/ringmq/tools/waittest"
 )
 
 // TestMoveAnywhere moves connections from their event loop to a goroutine at random moments of a stream of frames of all
@@ -113,7 +115,7 @@ func TestHeldConnectionMoves(t *testing.T) {
 		}
 	})
 	held := <-conn
-	eventually(t, "the connection is moved", func() bool { return s.Stats().Goroutines == 1 })
+	waittest.Until(t, testTimeout, "the connection is moved", func() bool { return s.Stats().Goroutines == 1 })
 	if st := s.Stats(); st.InboundBytes > 3<<20 {
 		t.Errorf("%d bytes piled up", st.InboundBytes)
 	}
@@ -123,5 +125,5 @@ func TestHeldConnectionMoves(t *testing.T) {
 		c.expect(fmt.Sprintf("%08d", i))
 	}
 	wg.Wait()
-	eventually(t, "buffers are given back", func() bool { return s.Stats().InboundBytes == 0 })
+	waittest.Until(t, testTimeout, "buffers are given back", func() bool { return s.Stats().InboundBytes == 0 })
 }

@@ -22,6 +22,10 @@ type Options struct {
 	// ReadBufferBytes is the size of each loop's read buffer: the most that one connection is read per turn, and the
 	// size up to which frames are delivered without a copy. Rounded up to a power of two. Default 256 KiB.
 	ReadBufferBytes int
+	// SendBufferBytes and ReceiveBufferBytes are SO_SNDBUF and SO_RCVBUF of connections. 0: the system's, which adapt to the connection.
+	SendBufferBytes, ReceiveBufferBytes int
+	// Backlog is how many connections of an endpoint may wait to be accepted (socket.listen.backlog.size). 0: as many as the system allows.
+	Backlog int
 	// MaxFrameBytes is the largest frame, its prefix not counted (socket.request.max.bytes). Default 100 MiB.
 	MaxFrameBytes int
 	// IdleTimeout closes connections on which nothing happens (connections.max.idle.ms). Default 10 minutes; negative: never.
@@ -30,6 +34,8 @@ type Options struct {
 	// response that it does not read) before its connection is closed; a quarter of it when all others wait for that one
 	// connection. Default 10 seconds.
 	StallTimeout time.Duration
+	// HandshakeTimeout is how long a TLS handshake may take. Default 10 seconds.
+	HandshakeTimeout time.Duration
 	// InboundBytes bounds the bytes of partially received and held frames of all connections. One frame more, of at
 	// most MaxFrameBytes, may be in memory besides, and 8 KiB per connection. Default 128 MiB.
 	InboundBytes int64
@@ -43,9 +49,8 @@ type Options struct {
 	// MaxInFlight bounds the responses of one connection that were begun and are not yet written. At the bound no
 	// further frame is delivered. Default 256.
 	MaxInFlight int
-	// MaxConnections and MaxConnectionsPerIP refuse what comes above them. Default no limit.
-	MaxConnections      int
-	MaxConnectionsPerIP int
+	// Limits are those of connections, until SetLimits. Default none.
+	Limits Limits
 }
 
 func (o Options) withDefaults() Options {
@@ -67,6 +72,9 @@ func (o Options) withDefaults() Options {
 	if o.StallTimeout == 0 {
 		o.StallTimeout = 10 * time.Second
 	}
+	if o.HandshakeTimeout == 0 {
+		o.HandshakeTimeout = 10 * time.Second
+	}
 	if o.InboundBytes == 0 {
 		o.InboundBytes = 128 << 20
 	}
@@ -78,12 +86,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxInFlight == 0 {
 		o.MaxInFlight = 256
-	}
-	if o.MaxConnections == 0 {
-		o.MaxConnections = math.MaxInt
-	}
-	if o.MaxConnectionsPerIP == 0 {
-		o.MaxConnectionsPerIP = math.MaxInt
 	}
 	return o
 }
@@ -108,15 +110,17 @@ func (o Options) validate() error {
 		low, top int64
 	}{
 		{"Loops", int64(o.Loops), 1, 1024},
+		{"SendBufferBytes", int64(o.SendBufferBytes), 0, math.MaxInt32},
+		{"ReceiveBufferBytes", int64(o.ReceiveBufferBytes), 0, math.MaxInt32},
+		{"Backlog", int64(o.Backlog), 0, math.MaxInt32},
 		{"ReadBufferBytes", int64(o.ReadBufferBytes), 1 << 10, 64 << 20},
 		{"MaxFrameBytes", int64(o.MaxFrameBytes), 1, math.MaxInt32},
 		{"StallTimeout", int64(o.StallTimeout), 1, math.MaxInt64},
+		{"HandshakeTimeout", int64(o.HandshakeTimeout), 1, math.MaxInt64},
 		{"InboundBytes", o.InboundBytes, 64 << 10, math.MaxInt64},
 		{"OutboundBytes", o.OutboundBytes, 64 << 10, math.MaxInt64},
 		{"ConnOutboundBytes", int64(o.ConnOutboundBytes), 1, math.MaxInt64},
 		{"MaxInFlight", int64(o.MaxInFlight), 1, math.MaxInt64},
-		{"MaxConnections", int64(o.MaxConnections), 1, math.MaxInt64},
-		{"MaxConnectionsPerIP", int64(o.MaxConnectionsPerIP), 1, math.MaxInt64},
 	} {
 		if f.value < f.low || f.value > f.top {
 			return fmt.Errorf("netpoll: Options.%s is %d, allowed is %d to %d", f.name, f.value, f.low, f.top)

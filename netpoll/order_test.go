@@ -6,25 +6,33 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/ringmq/ringmq/tools/waittest"
 )
 
-// bothTransports runs a test on an event loop, and on a connection's own goroutine.
-func bothTransports(t *testing.T, run func(t *testing.T, opened func(*Conn))) {
+// eachTransport runs a test on an event loop, on a connection's own goroutine, and over TLS.
+func eachTransport(t *testing.T, run func(t *testing.T, opened func(*Conn))) {
 	t.Run("loop", func(t *testing.T) { run(t, nil) })
 	t.Run("goroutine", func(t *testing.T) {
 		run(t, func(c *Conn) { c.Execute(c.MoveToGoroutine) })
 	})
+	t.Run(overTLS, func(t *testing.T) { run(t, nil) })
+}
+
+// plainAndTLS runs a test on a plaintext and on a TLS listener.
+func plainAndTLS(t *testing.T, run func(t *testing.T)) {
+	t.Run("plain", run)
+	t.Run(overTLS, run)
 }
 
 // TestResponseOrder: responses completed in any order, from many goroutines, by copies and by reference, leave in the order
 // of the requests; dropped ones leave no trace, and every reference is released once.
 func TestResponseOrder(t *testing.T) {
-	bothTransports(t, func(t *testing.T, opened func(*Conn)) {
+	eachTransport(t, func(t *testing.T, opened func(*Conn)) {
 		const requests = 3000
 		var (
 			mu      sync.Mutex
@@ -78,7 +86,7 @@ func TestResponseOrder(t *testing.T) {
 			c.expect(strings.Repeat(fmt.Sprintf("%05d", i), 1+i%4))
 		}
 		wg.Wait()
-		eventually(t, "all references released", func() bool { return refs.zero() })
+		waittest.Until(t, testTimeout, "all references released", func() bool { return refs.zero() })
 	})
 }
 
@@ -128,7 +136,7 @@ func TestBufPatch(t *testing.T) {
 }
 
 func TestHoldResume(t *testing.T) {
-	bothTransports(t, func(t *testing.T, opened func(*Conn)) {
+	eachTransport(t, func(t *testing.T, opened func(*Conn)) {
 		var (
 			tries atomic.Int32
 			conn  = make(chan *Conn, 1)
@@ -168,7 +176,7 @@ func TestHoldResume(t *testing.T) {
 
 // TestResumeInsideFrame: a Resume that happens before Frame returns Hold must not be lost.
 func TestResumeInsideFrame(t *testing.T) {
-	bothTransports(t, func(t *testing.T, opened func(*Conn)) {
+	eachTransport(t, func(t *testing.T, opened func(*Conn)) {
 		tries := 0
 		h := handlerFuncs{opened: opened, frame: func(c *Conn, frame []byte) Verdict {
 			if tries++; tries%4 != 0 {
@@ -188,7 +196,7 @@ func TestResumeInsideFrame(t *testing.T) {
 }
 
 func TestExecute(t *testing.T) {
-	bothTransports(t, func(t *testing.T, opened func(*Conn)) {
+	eachTransport(t, func(t *testing.T, opened func(*Conn)) {
 		var (
 			got    []int // owner goroutine
 			closed = make(chan error, 1)
@@ -231,7 +239,7 @@ func TestExecute(t *testing.T) {
 // TestVerdictClose: the responses already begun arrive, those frames behind the closing one are not delivered, and the last
 // response is not destroyed by a reset although unread bytes are left in the socket.
 func TestVerdictClose(t *testing.T) {
-	bothTransports(t, func(t *testing.T, opened func(*Conn)) {
+	eachTransport(t, func(t *testing.T, opened func(*Conn)) {
 		closed := make(chan error, 1)
 		h := handlerFuncs{opened: opened, closed: func(c *Conn, err error) { closed <- err }, frame: func(c *Conn, frame []byte) Verdict {
 			r := c.Begin()
@@ -260,7 +268,7 @@ func TestVerdictClose(t *testing.T) {
 
 // TestFlowControl: with MaxInFlight responses begun nothing more is delivered, and delivery goes on when half are done.
 func TestFlowControl(t *testing.T) {
-	bothTransports(t, func(t *testing.T, opened func(*Conn)) {
+	eachTransport(t, func(t *testing.T, opened func(*Conn)) {
 		begun := make(chan *Response, 100)
 		h := handlerFuncs{opened: opened, frame: func(c *Conn, frame []byte) Verdict {
 			r := c.Begin()
@@ -287,6 +295,10 @@ func TestFlowControl(t *testing.T) {
 // TestPeerHalfClose: requests that were sent before the peer shut down its direction are all delivered, also those for which
 // there was no turn yet.
 func TestPeerHalfClose(t *testing.T) {
+	plainAndTLS(t, testPeerHalfClose)
+}
+
+func testPeerHalfClose(t *testing.T) {
 	var delivered atomic.Int64
 	closed := make(chan error, 1)
 	h := handlerFuncs{closed: func(c *Conn, err error) { closed <- err }, frame: func(c *Conn, frame []byte) Verdict {
@@ -297,7 +309,7 @@ func TestPeerHalfClose(t *testing.T) {
 	c := dial(t, s)
 	const frames = 10 * framesPerTurn
 	c.write(bytes.Repeat(frameOf([]byte("x")), frames))
-	if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+	if err := c.Conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-closed; !errors.Is(err, io.EOF) {

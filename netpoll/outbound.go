@@ -145,14 +145,18 @@ func (o *outbound) flush() {
 	var (
 		gone, tail *Response // written or dropped, to be recycled
 		left       = flushBytes
+		sec        = o.c.sec
 		failure    error
 	)
+	if sec != nil {
+		left = tlsFlushBytes
+	}
 	o.io.Lock()
 	o.mu.Lock()
 	for !o.mu.closed {
 		gone, tail = o.popLocked(gone, tail)
 		iov, want := o.gatherLocked(scratch[:0:iovMax], left)
-		if len(iov) == 0 {
+		if len(iov) == 0 && (sec == nil || sec.unsent() == 0) {
 			if o.mu.first != nil && o.mu.first.state == ready { // left is used up
 				o.mu.armed = true
 			}
@@ -160,7 +164,13 @@ func (o *outbound) flush() {
 		}
 		fd := o.mu.fd
 		o.mu.Unlock()
-		n, err := writev(fd, iov)
+		var n int
+		var err error
+		if sec == nil {
+			n, err = writev(fd, iov, want)
+		} else {
+			n, err = sec.writev(fd, iov)
+		}
 		clear(iov)
 		o.mu.Lock()
 		if n > 0 {
@@ -175,7 +185,7 @@ func (o *outbound) flush() {
 			o.mu.armed = true // nothing is written any more
 			break
 		}
-		if n < want {
+		if err == unix.EAGAIN {
 			gone, tail = o.popLocked(gone, tail)
 			o.mu.armed = true
 			break
@@ -313,10 +323,25 @@ func (o *outbound) rebind(fd int) {
 	}
 }
 
+// nudge writes what crypto/tls has to say of its own: alerts, answers to key updates. Owner goroutine.
+func (o *outbound) nudge() {
+	o.mu.Lock()
+	if o.mu.closed || o.mu.flushing || o.mu.armed { // whoever flushes looks for it before it ends
+		o.mu.Unlock()
+		return
+	}
+	o.mu.flushing = true
+	o.mu.Unlock()
+	o.flush()
+}
+
 // shutdownWrite ends our direction of the stream, behind what the kernel already has.
 func (o *outbound) shutdownWrite() {
 	o.io.Lock()
 	defer o.io.Unlock()
+	if o.c.sec != nil {
+		o.c.sec.bye(o.fd())
+	}
 	// Fails only if the peer is gone already, which the next read tells.
 	_ = unix.Shutdown(o.fd(), unix.SHUT_WR)
 }
@@ -361,8 +386,8 @@ func (o *outbound) close() {
 
 var errShortVector = errors.New("netpoll: empty vector")
 
-// writev writes iov to a non-blocking descriptor. The kernel may take less than all.
-func writev(fd int, iov []unix.Iovec) (int, error) {
+// writev writes iov, want bytes, to a non-blocking descriptor. With EAGAIN the kernel has taken less than all.
+func writev(fd int, iov []unix.Iovec, want int) (int, error) {
 	if len(iov) == 0 {
 		return 0, errShortVector
 	}
@@ -370,6 +395,9 @@ func writev(fd int, iov []unix.Iovec) (int, error) {
 		n, _, errno := unix.Syscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&iov[0])), uintptr(len(iov)))
 		switch errno {
 		case 0:
+			if int(n) < want {
+				return int(n), unix.EAGAIN
+			}
 			return int(n), nil
 		case unix.EINTR:
 			continue

@@ -38,6 +38,18 @@ func peerCommand(format string, args ...any) *exec.Cmd {
 	return cmd
 }
 
+// peerTLS says that this peer process is to speak TLS.
+func peerTLS() bool { return os.Getenv("NETPOLL_PEER_TLS") != "" }
+
+// peerFor is peerCommand for a peer that speaks what the server's listener speaks.
+func peerFor(s *Server, format string, args ...any) *exec.Cmd {
+	cmd := peerCommand(format, args...)
+	if s.endpoints[0].tls != nil {
+		cmd.Env = append(cmd.Env, "NETPOLL_PEER_TLS=1")
+	}
+	return cmd
+}
+
 func peer(args string) error {
 	var (
 		addr           string
@@ -78,7 +90,7 @@ func stream(addr string, conns, n, size int) error {
 	var wg sync.WaitGroup
 	for i := range conns {
 		wg.Go(func() {
-			nc, err := net.Dial("tcp", addr)
+			nc, err := dialConn(addr, peerTLS())
 			if err != nil {
 				errs[i] = err
 				return
@@ -111,7 +123,7 @@ func stream(addr string, conns, n, size int) error {
 func flood(addr string, conns int) error {
 	burst := bytes.Repeat(frameOf([]byte{'t'}), 10000)
 	for range conns {
-		nc, err := net.Dial("tcp", addr)
+		nc, err := dialConn(addr, peerTLS())
 		if err != nil {
 			return err
 		}
@@ -138,7 +150,7 @@ func holdOpen(addr string, conns int) error {
 	peers := make([]net.Conn, conns)
 	for i := range peers {
 		var err error
-		if peers[i], err = net.Dial("tcp", addr); err != nil {
+		if peers[i], err = dialConn(addr, peerTLS()); err != nil {
 			return fmt.Errorf("connection %d: %w", i, err)
 		}
 	}
@@ -170,7 +182,7 @@ type holder struct {
 
 func startHolder(t *testing.T, mode string, s *Server, conns int) *holder {
 	t.Helper()
-	cmd := peerCommand("%s %s %d", mode, s.Addr("T"), conns)
+	cmd := peerFor(s, "%s %s %d", mode, s.Addr("T"), conns)
 	in, err1 := cmd.StdinPipe()
 	out, err2 := cmd.StdoutPipe()
 	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
@@ -204,7 +216,7 @@ func roundTrips(addr string, conns, n, size int) error {
 	peers := make([]net.Conn, conns)
 	for i := range peers {
 		var err error
-		if peers[i], err = net.Dial("tcp", addr); err != nil {
+		if peers[i], err = dialConn(addr, peerTLS()); err != nil {
 			return err
 		}
 	}

@@ -2,7 +2,7 @@ package netpoll
 
 import (
 	"context"
-	"errors"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/netip"
@@ -12,11 +12,14 @@ import (
 
 	"github.com/panjf2000/gnet/v2"
 	"golang.org/x/sys/unix"
+
+	"github.com/ringmq/ringmq/netpoll/rate"
 )
 
 // Server owns the listeners and connections opened by Listen.
 type Server struct {
 	opts      Options
+	begun     time.Time
 	endpoints []*endpoint
 	engine    *gnet.Client // the event loops
 	pollers   []*writePoller
@@ -31,8 +34,17 @@ type Server struct {
 		perIP map[netip.Addr]int
 		last  uint64
 		total int // admitted: byID and those being opened
+
+		limits      Limits
+		limited     Limited
+		perListener map[string]int
+		room        chan struct{}             // closed when there may be room again; nil when nobody waits
+		rates       map[string]*rate.Windowed // of listeners, "": of all; nil until a limit asks
+		rateOf      map[netip.Addr]*rate.Windowed
+		turnedAway  int // connections above the rate of their address that are not closed yet
 	}
 
+	mutes     mutes
 	inbound   budget
 	buffers   bufferPools
 	responses sync.Pool // of *Response
@@ -48,6 +60,7 @@ type Server struct {
 	quiet       chan struct{} // capacity 1: outstanding and busy may be zero
 	moves       atomic.Int64
 	reasons     [reasonCount]atomic.Int64
+	handshakes  atomic.Int64
 
 	acceptors  sync.WaitGroup
 	acceptStop chan struct{}
@@ -62,6 +75,7 @@ type Server struct {
 // endpoint is a bound listener.
 type endpoint struct {
 	name string
+	tls  *tls.Config // nil: plaintext
 	ln   *net.TCPListener
 }
 
@@ -82,6 +96,7 @@ func Listen(opts Options) (*Server, error) {
 func newServer(opts Options) *Server {
 	s := &Server{
 		opts:       opts,
+		begun:      time.Now(),
 		log:        newLimitedLog(opts.Logger),
 		loops:      make(map[gnet.EventLoop]*loop),
 		inbound:    budget{limit: opts.InboundBytes},
@@ -93,6 +108,8 @@ func newServer(opts Options) *Server {
 	s.iovecs.New = func() any { return new([iovMax]unix.Iovec) }
 	s.conns.byID = make(map[uint64]*Conn)
 	s.conns.perIP = make(map[netip.Addr]int)
+	s.conns.perListener = make(map[string]int)
+	s.conns.limits = opts.Limits.withDefaults()
 	s.now.Store(time.Now().UnixMilli())
 	return s
 }
@@ -108,13 +125,11 @@ func (s *Server) newConn(e *endpoint, remote, local netip.AddrPort) *Conn {
 
 func (s *Server) start() error {
 	for _, e := range s.opts.Endpoints {
-		// Keep-alive: Kafka sets SO_KEEPALIVE with the host's defaults, so do we.
-		lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: -1, Interval: -1, Count: -1}}
-		ln, err := lc.Listen(context.Background(), "tcp", e.Addr.String())
+		ln, err := listen(e.Addr, s.opts)
 		if err != nil {
 			return fmt.Errorf("netpoll: listener %s: bind %s: %w", e.Name, e.Addr.String(), err)
 		}
-		s.endpoints = append(s.endpoints, &endpoint{name: e.Name, ln: ln.(*net.TCPListener)})
+		s.endpoints = append(s.endpoints, &endpoint{name: e.Name, tls: e.TLS, ln: ln})
 	}
 	for range s.opts.Loops {
 		p, err := newWritePoller()
@@ -204,6 +219,7 @@ func (s *Server) Close() error {
 func (s *Server) stop() error {
 	s.closing.Store(true)
 	s.stopAccepting()
+	s.mutes.end()
 	var err error
 	if s.engine != nil {
 		// Closes the connections of the loops. No connection moves to a goroutine after this.
@@ -233,40 +249,4 @@ func (s *Server) snapshot(list []*Conn) []*Conn {
 		list = append(list, c)
 	}
 	return list
-}
-
-// admit makes a connection known, or says why it may not be.
-func (s *Server) admit(c *Conn) error {
-	s.conns.Lock()
-	defer s.conns.Unlock()
-	ip := c.remote.Addr()
-	if s.conns.total >= s.opts.MaxConnections {
-		return fmt.Errorf("%w: %d connections are open", errRefused, s.conns.total)
-	}
-	if n := s.conns.perIP[ip]; n >= s.opts.MaxConnectionsPerIP {
-		return fmt.Errorf("%w: %d connections from this address are open", errRefused, n)
-	}
-	s.conns.total++
-	s.conns.perIP[ip]++
-	s.conns.last++
-	c.id = s.conns.last
-	s.conns.byID[c.id] = c
-	return nil
-}
-
-var errRefused = errors.New("netpoll: connection refused")
-
-// remove undoes admit.
-func (s *Server) remove(c *Conn) {
-	s.conns.Lock()
-	defer s.conns.Unlock()
-	if _, ok := s.conns.byID[c.id]; !ok {
-		return
-	}
-	delete(s.conns.byID, c.id)
-	s.conns.total--
-	ip := c.remote.Addr()
-	if s.conns.perIP[ip]--; s.conns.perIP[ip] == 0 {
-		delete(s.conns.perIP, ip)
-	}
 }

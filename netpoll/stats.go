@@ -15,6 +15,9 @@ type Stats struct {
 	InboundWaiting   int   // connections waiting for inbound memory, now
 	OutboundBytes    int64 // sent by the handler, not yet taken by the kernel, now
 	OutstandingSends int64 // responses begun and neither written nor dropped, now
+	Handshakes       int64 // TLS handshakes completed
+	Limited          Limited
+	Muted            int // connections that are not served for a time (Conn.Mute), now
 	Closed           Closed
 }
 
@@ -28,7 +31,8 @@ type Closed struct {
 	SlowReader int64 // ErrSlowReader
 	Stalled    int64 // ErrStalled
 	Memory     int64 // ErrMemory
-	Refused    int64 // above MaxConnections or MaxConnectionsPerIP; never opened
+	Refused    int64 // above a limit of their address; never opened
+	Handshake  int64 // the TLS handshake failed; never opened
 }
 
 const (
@@ -41,6 +45,7 @@ const (
 	reasonStalled
 	reasonMemory
 	reasonRefused
+	reasonHandshake
 	reasonCount
 )
 
@@ -48,7 +53,7 @@ const (
 func (s *Server) Stats() Stats {
 	charged, peak, waiting := s.inbound.usage()
 	s.conns.Lock()
-	open := len(s.conns.byID)
+	open, limited := len(s.conns.byID), s.conns.limited
 	s.conns.Unlock()
 	n := func(r int) int64 { return s.reasons[r].Load() }
 	return Stats{
@@ -60,9 +65,13 @@ func (s *Server) Stats() Stats {
 		InboundWaiting:   waiting,
 		OutboundBytes:    s.outBytes.Load(),
 		OutstandingSends: s.outstanding.Load(),
+		Handshakes:       s.handshakes.Load(),
+		Limited:          limited,
+		Muted:            s.mutes.count(),
 		Closed: Closed{
 			Peer: n(reasonPeer), Server: n(reasonServer), Failed: n(reasonFailed), BadFrame: n(reasonFrame), Idle: n(reasonIdle),
 			SlowReader: n(reasonSlow), Stalled: n(reasonStalled), Memory: n(reasonMemory), Refused: n(reasonRefused),
+			Handshake: n(reasonHandshake),
 		},
 	}
 }
@@ -71,7 +80,7 @@ func (s *Server) Stats() Stats {
 func (s *Server) note(c *Conn, err error) {
 	reason, kind := reasonFailed, ""
 	switch {
-	case err == nil || errors.Is(err, ErrServerClosed):
+	case err == nil || errors.Is(err, ErrServerClosed) || errors.Is(err, errEvicted):
 		reason = reasonServer
 	case errors.Is(err, io.EOF):
 		reason = reasonPeer

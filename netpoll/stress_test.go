@@ -1,6 +1,7 @@
 package netpoll
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -11,12 +12,18 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ringmq/ringmq/tools/waittest"
 )
 
 // TestChurn: peers that connect, send, close, reset and half-close at any moment, against a handler that does everything
 // it may, also after the connection is gone. In the end every connection was opened and closed once, every reference released,
 // nothing is accounted for, and what was answered was answered correctly.
 func TestChurn(t *testing.T) {
+	plainAndTLS(t, testChurn)
+}
+
+func testChurn(t *testing.T) {
 	type state struct {
 		rng    *rand.Rand
 		parked map[*Response]bool
@@ -25,7 +32,7 @@ func TestChurn(t *testing.T) {
 		opened, closed, answered atomic.Int64
 		refs                     counter
 		late                     sync.WaitGroup
-		logs                     logLines
+		logs                     waittest.Log
 	)
 	h := handlerFuncs{
 		opened: func(c *Conn) {
@@ -79,7 +86,7 @@ func TestChurn(t *testing.T) {
 		return Next
 	}
 	s := serve(t, h, func(o *Options) {
-		o.Logger = slog.New(slog.NewTextHandler(&logs, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		o.Logger = logs.Logger(slog.LevelWarn)
 		o.Loops = 2
 		o.InboundBytes = 256 << 10
 		o.OutboundBytes = 4 << 20
@@ -94,12 +101,12 @@ func TestChurn(t *testing.T) {
 		peers.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(i), 6))
 			for time.Now().Before(stop) {
-				nc, err := net.Dial("tcp", addr)
+				nc, err := dialConn(addr, s.endpoints[0].tls != nil)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				churn(t, nc.(*net.TCPConn), rng, &answered)
+				churn(t, nc, rng, &answered)
 			}
 		})
 	}
@@ -114,14 +121,14 @@ func TestChurn(t *testing.T) {
 	if !refs.zero() || s.Stats().OutstandingSends != 0 {
 		t.Errorf("%d of %d references released; %+v", refs.released.Load(), refs.taken.Load(), s.Stats())
 	}
-	if lines := logs.with("gnet:"); len(lines) > 0 {
+	if lines := logs.With("gnet:"); len(lines) > 0 {
 		t.Errorf("gnet complains: %q", lines)
 	}
 	t.Logf("%d connections, %d answers; %+v", opened.Load(), answered.Load(), s.Stats())
 }
 
 // churn is the life of one peer.
-func churn(t *testing.T, nc *net.TCPConn, rng *rand.Rand, answered *atomic.Int64) {
+func churn(t *testing.T, nc net.Conn, rng *rand.Rand, answered *atomic.Int64) {
 	defer nc.Close()
 	nc.SetDeadline(time.Now().Add(time.Second))
 	frames := rng.IntN(20)
@@ -139,11 +146,15 @@ func churn(t *testing.T, nc *net.TCPConn, rng *rand.Rand, answered *atomic.Int64
 			}
 		}
 		if rng.IntN(2) == 0 {
-			nc.CloseWrite()
+			nc.(interface{ CloseWrite() error }).CloseWrite()
 		}
 	}(rng.Uint64())
 	if rng.IntN(8) == 0 {
-		nc.SetLinger(0) // a reset
+		tc, ok := nc.(*net.TCPConn)
+		if !ok {
+			tc = nc.(*tls.Conn).NetConn().(*net.TCPConn)
+		}
+		tc.SetLinger(0) // a reset
 	}
 	reads := rng.IntN(frames + 1)
 	for i := range reads {

@@ -66,7 +66,7 @@ func (s *Server) judge(c *Conn, now, shortSince int64, lane bool) {
 			return
 		}
 	}
-	waiting := c.waiting.Load()
+	waiting := c.waiting.Load() || c.muted.Load()
 	if lane {
 		stall = max(1, stall/laneShare) // all others wait for this one
 	}
