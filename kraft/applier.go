@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ringmq/ringmq/kraft/image"
 	"github.com/ringmq/ringmq/kraft/record"
@@ -15,8 +16,12 @@ import (
 
 // applier turns committed entries into images and tells everybody who waits. apply and install belong to one goroutine.
 type applier struct {
-	ctl   *controller // nil without the controller role
-	image atomic.Pointer[Image]
+	ctl     *controller  // nil without the controller role
+	renamed func(*Image) // told before an image is published that names other members, or other addresses of theirs; may be nil
+	image   atomic.Pointer[Image]
+	// fromRaft is the last entry that raft has handed over to be applied: up to there the log on this node's disk is what was committed. An image that was
+	// observed may be ahead of it.
+	fromRaft atomic.Int64
 
 	waiters struct {
 		sync.Mutex
@@ -28,17 +33,23 @@ type applier struct {
 func newApplier(ctl *controller, first *Image) *applier {
 	a := &applier{ctl: ctl, subs: newSubscribers(first)}
 	a.image.Store(first)
+	a.fromRaft.Store(first.Offset())
 	go a.subs.run()
 	return a
 }
 
 // machine is the apply loop of a voter, step by step. It belongs to one goroutine.
 type machine struct {
-	applier *applier
-	ctl     *controller
-	respond func(*raftpb.Message)             // delivers the responses of a storage message
-	applied func(bytes int64, installed bool) // may be nil
-	term    int64                             // of which this node is the leader, and whose first entry is not applied yet
+	applier     *applier
+	ctl         *controller
+	respond     func(*raftpb.Message)                     // delivers the responses of a storage message
+	conf        *raftpb.ConfState                         // the members of the image that raft knows
+	reconfigure func(conf *raftpb.ConfState, index int64) // makes conf raft's configuration from the entry at index on, and that durable
+	applied     func(bytes int64)                         // told how much of raft's log was applied; may be nil
+	installed   func()                                    // told that the image is that of a snapshot from raft; may be nil
+	snapshot    func()                                    // takes a snapshot
+	heard       func(*logPiece)                           // tells raft what others say is committed
+	term        int64                                     // of which this node is the leader, and whose first entry is not applied yet
 }
 
 func (m *machine) step(it applyItem) error {
@@ -50,25 +61,28 @@ func (m *machine) step(it applyItem) error {
 			m.term = it.role.term
 		}
 	case it.install != nil:
+		m.applier.fromRaft.Store(it.install.Offset())
 		m.applier.install(it.install)
-		if m.applied != nil {
-			m.applied(0, true)
+		m.conf = nil // raft has taken its own from the snapshot
+		if m.installed != nil {
+			m.installed()
 		}
-	default:
-		ents, err := entriesOf(it.msg.GetEntries())
-		if err == nil {
-			err = m.applier.apply(ents)
+	case it.observed != nil:
+		// Raft's own log follows later, and finds that the image has it already.
+		if it.observed.image != nil {
+			m.applier.install(it.observed.image)
 		}
+		done, err := m.applier.apply(it.observed.entries)
 		if err != nil {
 			return err
 		}
-		m.respond(it.msg)
-		if m.applied != nil {
-			bytes := int64(0)
-			for _, e := range ents {
-				bytes += int64(len(e.data))
-			}
-			m.applied(bytes, false)
+		finishAll(done)
+		m.heard(it.observed)
+	case it.snapshot:
+		m.snapshot()
+	default:
+		if err := m.apply(it.msg); err != nil {
+			return err
 		}
 	}
 	// The first entry of its term in the image means that everything before it is there too.
@@ -77,6 +91,46 @@ func (m *machine) step(it applyItem) error {
 		m.term = 0
 	}
 	return nil
+}
+
+// apply carries out what raft has committed. Raft's configuration follows before it hears that the entries are applied, and before anybody who
+// could ask for the next change hears it.
+func (m *machine) apply(msg *raftpb.Message) error {
+	ents, err := entriesOf(msg.GetEntries())
+	if err != nil {
+		return err
+	}
+	if n := len(ents); n > 0 {
+		m.applier.fromRaft.Store(ents[n-1].index)
+	}
+	done, err := m.applier.apply(ents)
+	if err != nil {
+		return err
+	}
+	img := m.applier.image.Load()
+	// An image that was observed is ahead of raft's log, which has to come as far before raft may know.
+	if n := len(ents); n > 0 && ents[n-1].index >= img.Offset() {
+		if conf := confOf(img, nil); len(conf.Voters) > 0 && !sameConf(conf, m.conf) {
+			m.reconfigure(conf, img.Offset())
+			m.conf = conf
+		}
+	}
+	m.respond(msg)
+	finishAll(done)
+	if m.applied != nil {
+		bytes := int64(0)
+		for _, e := range ents {
+			bytes += int64(len(e.data))
+		}
+		m.applied(bytes)
+	}
+	return nil
+}
+
+func finishAll(done []*pending) {
+	for _, p := range done {
+		p.finish(nil)
+	}
 }
 
 // entry is one committed entry of the log; data is empty for those that raft itself appends.
@@ -88,20 +142,28 @@ type entry struct {
 func entriesOf(ents []*raftpb.Entry) ([]entry, error) {
 	out := make([]entry, len(ents))
 	for i, e := range ents {
-		if e.GetType() != raftpb.EntryNormal {
+		data := e.GetData()
+		switch e.GetType() {
+		case raftpb.EntryNormal:
+		case raftpb.EntryConfChangeV2:
+			var change raftpb.ConfChangeV2
+			if err := proto.Unmarshal(data, &change); err != nil {
+				return nil, fmt.Errorf("kraft: entry %d: change of members: %w: %w", e.GetIndex(), record.ErrCorrupt, err)
+			}
+			data = change.GetContext()
+		default:
 			return nil, fmt.Errorf("kraft: entry %d has raft type %v: %w", e.GetIndex(), e.GetType(), record.ErrUnknown)
 		}
-		out[i] = entry{index: int64(e.GetIndex()), term: int64(e.GetTerm()), data: e.GetData()}
+		out[i] = entry{index: int64(e.GetIndex()), term: int64(e.GetTerm()), data: data}
 	}
 	return out, nil
 }
 
 // apply makes the image follow the entries, in order. Entries that are in the image already are skipped. An error is final: the image of this node
-// would differ from everybody else's.
-func (a *applier) apply(ents []entry) error {
+// would differ from everybody else's. The result is the proposals of this node among them, which the caller finishes.
+func (a *applier) apply(ents []entry) (done []*pending, err error) {
 	prev := a.image.Load()
 	next, delta := prev, &Delta{}
-	var done []*pending
 	var b *image.Builder // on next, for entries that the controller of this node did not make
 	var last entry       // applied to b
 	build := func() {
@@ -117,7 +179,7 @@ func (a *applier) apply(ents []entry) error {
 			continue
 		}
 		if e.index != at+1 {
-			return fmt.Errorf("kraft: entry %d follows %d", e.index, at)
+			return nil, fmt.Errorf("kraft: entry %d follows %d", e.index, at)
 		}
 		at = e.index
 		if p := a.made(e); p != nil {
@@ -131,19 +193,15 @@ func (a *applier) apply(ents []entry) error {
 			b = next.Edit()
 		}
 		if err := applyBatch(b, e); err != nil {
-			return err
+			return nil, err
 		}
 		last = e
 	}
 	build()
-	if next == prev {
-		return nil
+	if next != prev {
+		a.publish(prev, next, delta)
 	}
-	a.publish(prev, next, delta)
-	for _, p := range done {
-		p.finish(nil)
-	}
-	return nil
+	return done, nil
 }
 
 // made returns the image that the controller of this node made when it proposed the entry, if it did.
@@ -170,6 +228,9 @@ func applyBatch(b *image.Builder, e entry) error {
 	return nil
 }
 
+// logged is how much of an image is in the log of this node's disk, too.
+func (a *applier) logged(img *Image) int64 { return min(img.Offset(), a.fromRaft.Load()) }
+
 // install replaces the image by that of a snapshot, if it is newer.
 func (a *applier) install(img *Image) {
 	if prev := a.image.Load(); img.Offset() > prev.Offset() {
@@ -178,6 +239,9 @@ func (a *applier) install(img *Image) {
 }
 
 func (a *applier) publish(prev, next *Image, delta *Delta) {
+	if a.renamed != nil {
+		a.renamed(next)
+	}
 	a.image.Store(next)
 	a.waiters.Lock()
 	if a.waiters.changed != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -17,8 +18,13 @@ type brokerSide struct {
 	endpoints []BrokerEndpoint
 	epoch     int64 // -1 before RegisterBroker
 	wantFence bool
+	leaving   bool          // its partitions are to be led by others
+	drained   atomic.Bool   // the controller has answered that none is left, or nobody to take them
 	beat      chan struct{} // asks for a heartbeat now; capacity 1
 	sending   chan struct{} // holds an item while a heartbeat is under way; capacity 1
+	confirmed atomic.Int64  // when the last confirmed heartbeat was sent, by Options.Elapsed; see lease.go
+
+	onConfirmed atomic.Pointer[func()]
 }
 
 // SetEndpoints replaces Options.Endpoints; to be called before RegisterBroker (when listeners bind to free ports).
@@ -46,17 +52,23 @@ func (n *Node) RegisterBroker(ctx context.Context) (brokerEpoch int64, err error
 	if n.opts.Rack != "" {
 		req.Rack = &n.opts.Rack
 	}
+	sent := n.opts.Elapsed()
 	resp, err := n.Controller().Do(ctx, req)
 	if err != nil {
 		return -1, fmt.Errorf("kraft: register broker %d: %w", n.opts.NodeID, err)
 	}
 	r := resp.(*kmsg.BrokerRegistrationResponse)
-	if r.ErrorCode != 0 {
+	switch r.ErrorCode {
+	case 0:
+	case kafkaDuplicateRegistration:
+		return -1, fmt.Errorf("%w: broker %d: its write-ahead log is being rescued by another process (ringmq wal rescue); start it again when that has ended", ErrConflict, n.opts.NodeID)
+	default:
 		return -1, fmt.Errorf("kraft: register broker %d: the controller answers with Kafka error code %d", n.opts.NodeID, r.ErrorCode)
 	}
 	b.mu.Lock()
 	b.epoch, b.wantFence = r.BrokerEpoch, n.opts.StartFenced
 	b.mu.Unlock()
+	n.confirm(sent)
 	n.beat()
 	if n.opts.StartFenced {
 		return r.BrokerEpoch, nil
@@ -110,7 +122,8 @@ func (n *Node) heartbeats() {
 		if n.BrokerEpoch() < 0 {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(n.ctx, n.opts.BrokerSession)
+		// A controller whose host is gone answers nothing; there has to be time for another.
+		ctx, cancel := context.WithTimeout(n.ctx, max(n.opts.BrokerHeartbeat, n.opts.BrokerSession/3))
 		err := n.heartbeat(ctx, false)
 		cancel()
 		if err != nil && n.ctx.Err() == nil {
@@ -134,6 +147,7 @@ func (n *Node) heartbeat(ctx context.Context, shutdown bool) error {
 	n.broker.mu.Lock()
 	n.broker.wantFence = n.broker.wantFence || shutdown
 	epoch, fence := n.broker.epoch, n.broker.wantFence
+	shutdown = shutdown || n.broker.leaving
 	n.broker.mu.Unlock()
 	if epoch < 0 {
 		return ErrNotRegistered
@@ -145,19 +159,49 @@ func (n *Node) heartbeat(ctx context.Context, shutdown bool) error {
 	if me := img.Broker(n.opts.NodeID); me == nil || me.Epoch != epoch {
 		req.CurrentMetadataOffset = -1
 	}
+	sent := n.opts.Elapsed()
 	resp, err := n.Controller().Do(ctx, req)
 	if err != nil {
 		return err
 	}
 	switch r := resp.(*kmsg.BrokerHeartbeatResponse); r.ErrorCode {
 	case 0:
+		n.confirm(sent)
+		n.broker.drained.Store(r.ShouldShutdown)
 		return nil
 	case kafkaStaleBrokerEpoch:
+		n.broker.confirmed.Store(int64(never))
 		return finalError{fmt.Errorf("%w: another process has registered as broker %d after this one", ErrFenced, n.opts.NodeID)}
 	case kafkaBrokerNotRegistered:
+		n.broker.confirmed.Store(int64(never))
 		return finalError{fmt.Errorf("%w: broker %d has been unregistered", ErrFenced, n.opts.NodeID)}
 	default:
 		return fmt.Errorf("kraft: heartbeat of broker %d: Kafka error code %d", n.opts.NodeID, r.ErrorCode)
+	}
+}
+
+// drainPause is how often the controller is asked whether a broker that leaves may stop.
+const drainPause = 100 * time.Millisecond
+
+// Drain has the controller move the partitions that this broker leads to others, and returns when none is left or there is nobody to take them. The broker has to
+// serve on, because it hands them over. It gets no new partitions until it registers again.
+func (n *Node) Drain(ctx context.Context) error {
+	n.broker.mu.Lock()
+	n.broker.leaving = true
+	n.broker.mu.Unlock()
+	for {
+		if err := n.heartbeat(ctx, false); err != nil {
+			return fmt.Errorf("kraft: drain broker %d: %w", n.opts.NodeID, err)
+		}
+		if n.broker.drained.Load() {
+			return nil
+		}
+		soon, cancel := context.WithTimeout(ctx, drainPause)
+		err := n.WaitImage(soon, func(img *Image) bool { return img.PartitionsLed(n.opts.NodeID) == 0 })
+		cancel()
+		if err != nil && (ctx.Err() != nil || errors.Is(err, ErrClosed)) {
+			return fmt.Errorf("kraft: drain broker %d: %d partitions are left: %w", n.opts.NodeID, n.Image().PartitionsLed(n.opts.NodeID), err)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ringmq/ringmq/kraft/record"
+	"github.com/ringmq/ringmq/tools/waittest"
 )
 
 // cluster is several nodes in one process, with real listeners between them.
@@ -79,17 +80,17 @@ func (c *cluster) stop(id int32) {
 // leader waits until a node is the active controller.
 func (c *cluster) leader() *Node {
 	c.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for time.Now().Before(deadline) {
+	var active *Node
+	waittest.Until(c.t, testTimeout, "somebody is the active controller", func() bool {
 		for _, n := range c.nodes {
 			if n.ctl != nil && n.ctl.active() {
-				return n
+				active = n
+				return true
 			}
 		}
-		time.Sleep(time.Millisecond)
-	}
-	c.t.Fatal("nobody becomes the active controller")
-	return nil
+		return false
+	})
+	return active
 }
 
 // encodeImage is the image as bytes: equal for equal images.
@@ -218,13 +219,7 @@ func TestLeaderChange(t *testing.T) {
 	waitFor := func(more int64) {
 		t.Helper()
 		want := count.Load() + more
-		deadline := time.Now().Add(30 * time.Second)
-		for count.Load() < want {
-			if time.Now().After(deadline) {
-				t.Fatal("no topic is created any more")
-			}
-			time.Sleep(time.Millisecond)
-		}
+		waittest.Until(t, testTimeout, "more topics are created", func() bool { return count.Load() >= want })
 	}
 	waitFor(20)
 	for range 3 {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	pb "go.etcd.io/raft/v3/raftpb"
 
 	"github.com/ringmq/ringmq/kraft/image"
 	"github.com/ringmq/ringmq/kraft/record"
@@ -23,6 +24,10 @@ type controller struct {
 	opts   Options
 	logger *slog.Logger
 	log    proposer
+	// founders are the voters that the cluster was founded with, for the first image; set before the first activate.
+	founders []Voter
+
+	balancing *balancing
 
 	mu struct {
 		sync.Mutex
@@ -30,7 +35,11 @@ type controller struct {
 		seq      int64 // of the next batch
 		tail     *Image
 		sessions map[int32]time.Time // last heartbeat of each broker since this controller became active
+		leaving  map[int32]bool      // brokers that want to shut down and are given no partitions; until they register anew
+		settled  string              // the dead brokers that settleDead has looked after
 		wake     chan struct{}       // closed when it becomes active; nil when nobody waits
+		change   *pending            // the last change of members of this term, nil if none
+		tokens   tokenIndex
 	}
 	queue struct {
 		sync.Mutex
@@ -41,8 +50,10 @@ type controller struct {
 // proposer is the log, as the controller needs it; core implements it.
 type proposer interface {
 	// submit has data appended to the log in the given term. nil: the entry is in the log of this node and may get committed. errNotLeader, errBusy:
-	// it is not. Any other error: nobody knows.
-	submit(term int64, data []byte) error
+	// it is not. Any other error: nobody knows. conf: the batch changes the members; it becomes its context.
+	submit(term int64, data []byte, conf *pb.ConfChangeV2) error
+	// confirm returns nil when this node led in the term at some time after the call.
+	confirm(ctx context.Context, term int64) error
 	// stopped is closed when nothing will be committed any more.
 	stopped() <-chan struct{}
 }
@@ -62,7 +73,9 @@ func (p *pending) finish(err error) {
 }
 
 func newController(o Options, log proposer) *controller {
-	return &controller{opts: o, logger: o.Logger, log: log}
+	c := &controller{opts: o, logger: o.Logger, log: log}
+	c.balancing = newBalancing(c)
+	return c
 }
 
 // activate begins to serve: everything of earlier terms is in img. Called by the apply loop.
@@ -70,17 +83,24 @@ func (c *controller) activate(term int64, img *Image) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mu.term, c.mu.seq, c.mu.tail = term, 0, img
-	c.mu.sessions = make(map[int32]time.Time)
+	c.mu.sessions, c.mu.leaving, c.mu.settled, c.mu.change = make(map[int32]time.Time), make(map[int32]bool), "", nil
+	c.mu.tokens = tokenIndex{}
 	if c.mu.wake != nil {
 		close(c.mu.wake)
 		c.mu.wake = nil
 	}
 	c.logger.Info("kraft: active controller", "node", c.opts.NodeID, "term", term, "offset", img.Offset())
-	if img.ClusterID() != "" {
+	t := c.begin()
+	if img.ClusterID() == "" {
+		t.add(&record.Cluster{ClusterID: c.opts.ClusterID, Version: record.MetadataVersion})
+	}
+	if len(img.Voters()) == 0 && len(c.founders) > 0 {
+		t.add(&record.VoterSet{Voters: c.founders})
+	}
+	t.foundFeatures()
+	if len(t.recs) == 0 {
 		return
 	}
-	t := c.begin()
-	t.add(&record.Cluster{ClusterID: c.opts.ClusterID, Version: record.MetadataVersion})
 	if _, err := c.propose(t); err != nil {
 		// The leadership is being lost again; the next controller does it.
 		c.logger.Warn("kraft: the cluster record could not be proposed", "error", err)
@@ -91,7 +111,7 @@ func (c *controller) activate(term int64, img *Image) {
 func (c *controller) deactivate() {
 	c.mu.Lock()
 	wasActive := c.mu.term > 0
-	c.mu.term, c.mu.tail, c.mu.sessions = 0, nil, nil
+	c.mu.term, c.mu.tail, c.mu.sessions, c.mu.leaving = 0, nil, nil, nil
 	c.queue.Lock()
 	lost := c.queue.pending
 	c.queue.pending = nil
@@ -146,11 +166,13 @@ func (c *controller) made(e entry) *pending {
 
 // tx is one request on its way to records. Reading t.img() shows the effect of the records added so far.
 type tx struct {
-	c    *controller
-	b    *image.Builder
-	recs []record.Record
-	now  time.Time
-	err  error // the first record that did not apply: a fault of the controller
+	c     *controller
+	b     *image.Builder
+	recs  []record.Record
+	conf  *pb.ConfChangeV2 // recs is a VoterSet that differs in this from the one before; nil: no change of members
+	now   time.Time
+	asker Asker // who has it asked; nobody when the controller itself begins it
+	err   error // the first record that did not apply: a fault of the controller
 }
 
 func (t *tx) img() *Image { return t.b.Image() }
@@ -196,7 +218,7 @@ func (c *controller) propose(t *tx) (*pending, error) {
 	c.queue.Lock()
 	c.queue.pending = append(c.queue.pending, p)
 	c.queue.Unlock()
-	if err := c.log.submit(c.mu.term, data); err != nil {
+	if err := c.log.submit(c.mu.term, data, t.conf); err != nil {
 		c.queue.Lock()
 		// When the node stops at this very moment, it may be in the log after all, and even be applied.
 		if n := len(c.queue.pending); n > 0 && c.queue.pending[n-1] == p {
@@ -209,6 +231,9 @@ func (c *controller) propose(t *tx) (*pending, error) {
 		case errors.Is(err, errBusy):
 			return nil, err
 		}
+		// It may be in the log, and then the next transaction would be validated against a state without it. There must be none: an entry that does not
+		// apply would stop every node.
+		c.mu.term, c.mu.tail = 0, nil
 		return nil, fmt.Errorf("%w: %w", ErrTimeout, err)
 	}
 	c.mu.seq++
@@ -218,39 +243,67 @@ func (c *controller) propose(t *tx) (*pending, error) {
 
 // do serves a request. ErrNotController and errBusy mean that nothing was done. offset is that of an image which shows the effect.
 func (c *controller) do(ctx context.Context, req kmsg.Request) (resp kmsg.Response, offset int64, err error) {
-	p, resp, err := c.start(req)
+	switch req.(type) {
+	case *ReportLoadRequest, *DescribeBalancerRequest: // nothing of them enters the log
+		resp, err := c.balancing.serve(req)
+		return resp, 0, err
+	}
+	a, err := c.start(askerOf(ctx), req)
 	if err != nil {
 		return nil, 0, err
 	}
-	if p == nil {
-		return resp, 0, nil
+	if a.seen != nil {
+		if err := c.wait(ctx, a.seen); err != nil {
+			return nil, 0, err
+		}
+		offset = a.seen.image.Offset()
 	}
-	select {
-	case <-p.done:
-	case <-ctx.Done():
-		return nil, 0, timeoutOf(ctx)
-	case <-c.log.stopped():
-		return nil, 0, fmt.Errorf("%w: %w", ErrTimeout, ErrClosed)
+	if !a.wrote {
+		// Nothing had to be committed, so nothing has shown yet that this controller is not deposed.
+		switch err := c.log.confirm(ctx, a.term); {
+		case errors.Is(err, errNotLeader):
+			return nil, 0, ErrNotController
+		case err != nil:
+			return nil, 0, err
+		}
 	}
-	if p.err != nil {
-		return nil, 0, p.err
-	}
-	return resp, p.image.Offset(), nil
+	return a.resp, offset, nil
 }
 
-func (c *controller) start(req kmsg.Request) (*pending, kmsg.Response, error) {
+// wait returns when a proposal is in the image, or when its outcome is unknown.
+func (c *controller) wait(ctx context.Context, p *pending) error {
+	select {
+	case <-p.done:
+		return p.err
+	case <-ctx.Done():
+		return timeoutOf(ctx)
+	case <-c.log.stopped():
+		return fmt.Errorf("%w: %w", ErrTimeout, ErrClosed)
+	}
+}
+
+// answer is a request's response before it may be given.
+type answer struct {
+	resp  kmsg.Response
+	seen  *pending // the last proposal that it rests on, its own if it has one; nil if everything is committed
+	wrote bool     // seen is its own
+	term  int64    // in which it was made
+}
+
+func (c *controller) start(by Asker, req kmsg.Request) (answer, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.mu.term == 0 {
-		return nil, nil, ErrNotController
+		return answer{}, ErrNotController
 	}
 	t := c.begin()
+	t.asker = by
 	resp, err := t.handle(req)
 	if err != nil {
-		return nil, nil, err
+		return answer{}, err
 	}
 	p, err := c.propose(t)
-	return p, resp, err
+	return answer{resp: resp, seen: p, wrote: len(t.recs) > 0, term: c.mu.term}, err
 }
 
 // handle dispatches a request. An error means that it was not looked at, or that the controller is at fault; refusals are in the response.
@@ -266,6 +319,28 @@ func (t *tx) handle(req kmsg.Request) (kmsg.Response, error) {
 		return t.alterConfigs(r), nil
 	case *kmsg.IncrementalAlterConfigsRequest:
 		return t.incrementalAlterConfigs(r), nil
+	case *kmsg.AlterPartitionAssignmentsRequest:
+		return t.alterReassignments(r), nil
+	case *kmsg.ListPartitionReassignmentsRequest:
+		return t.listReassignments(r), nil
+	case *kmsg.ElectLeadersRequest:
+		return t.electLeaders(r), nil
+	case *kmsg.CreateACLsRequest:
+		return t.createACLs(r), nil
+	case *kmsg.DeleteACLsRequest:
+		return t.deleteACLs(r), nil
+	case *kmsg.AlterUserSCRAMCredentialsRequest:
+		return t.alterScram(r), nil
+	case *kmsg.CreateDelegationTokenRequest:
+		return t.createToken(r), nil
+	case *kmsg.RenewDelegationTokenRequest:
+		return t.renewToken(r), nil
+	case *kmsg.ExpireDelegationTokenRequest:
+		return t.expireToken(r), nil
+	case *kmsg.UpdateFeaturesRequest:
+		return t.updateFeatures(r), nil
+	case *kmsg.AlterClientQuotasRequest:
+		return t.alterQuotas(r), nil
 	case *kmsg.BrokerRegistrationRequest:
 		return t.registerBroker(r), nil
 	case *kmsg.BrokerHeartbeatRequest:
@@ -274,18 +349,34 @@ func (t *tx) handle(req kmsg.Request) (kmsg.Response, error) {
 		return t.unregisterBroker(r), nil
 	case *kmsg.AllocateProducerIDsRequest:
 		return t.allocateProducerIDs(r), nil
+	case *kmsg.UpdateRaftVoterRequest:
+		return t.updateVoter(r), nil
+	case *DrainBrokerRequest:
+		return t.drainBroker(r), nil
 	case *PrepareObjectsRequest:
 		return t.prepareObjects(r), nil
 	case *CommitObjectsRequest:
 		return streamResult(r.Key(), t.commitObjects(r)), nil
+	case *ReclaimRequest:
+		return streamResult(r.Key(), t.reclaim(r)), nil
 	case *OpenStreamRequest:
 		return streamResult(r.Key(), t.openStream(r)), nil
 	case *CloseStreamRequest:
 		return streamResult(r.Key(), t.closeStream(r)), nil
+	case *RewriteStreamRequest:
+		return streamResult(r.Key(), t.rewriteStream(r)), nil
 	case *TrimStreamRequest:
 		return streamResult(r.Key(), t.trimStream(r)), nil
 	case *DeletedObjectsRequest:
 		return streamResult(r.Key(), t.deletedObjects(r)), nil
+	case *BrokerWALRequest:
+		return streamResult(r.Key(), t.brokerWAL(r)), nil
+	case *BrokerFailedRequest:
+		return streamResult(r.Key(), t.brokerFailed(r)), nil
+	case *BeginRescueRequest:
+		return t.beginRescue(r), nil
+	case *FinishRescueRequest:
+		return t.finishRescue(r), nil
 	}
 	return nil, fmt.Errorf("%w: the controller does not serve requests of key %d", ErrInvalid, req.Key())
 }
@@ -299,11 +390,17 @@ func (c *controller) housekeeping() {
 	}
 	t := c.begin()
 	t.fenceSilent()
+	t.settleDead()
 	t.destroyAbandoned()
+	t.sweepTokens()
 	if len(t.recs) == 0 {
 		return
 	}
-	if _, err := c.propose(t); err != nil && !errors.Is(err, ErrNotController) && !errors.Is(err, errBusy) && !errors.Is(err, ErrClosed) {
+	_, err := c.propose(t)
+	if err != nil {
+		c.mu.settled = "" // nothing was done
+	}
+	if err != nil && !errors.Is(err, ErrNotController) && !errors.Is(err, errBusy) && !errors.Is(err, ErrClosed) {
 		c.logger.Error("kraft: housekeeping failed", "error", err)
 	}
 }

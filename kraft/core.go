@@ -27,13 +27,15 @@ import (
 //
 // A message to a local thread is never dropped; a message of a peer may be.
 type core struct {
-	id     uint64
-	rn     *raft.RawNode // owned by loop
-	log    durableLog    // owned by appendLoop, except its Storage
-	peers  transport
-	voters map[uint64]bool
-	logger *slog.Logger
-	fail   func(error)
+	id    uint64
+	rn    *raft.RawNode // owned by loop
+	log   durableLog    // owned by appendLoop, except its Storage
+	peers transport
+	// confIndex is the index of the change of members that raft began with, 0 if it began with those of the image: images before it do not count.
+	confIndex int64
+	applied   *pb.ConfState // the members of the image; nil before the first change of them; owned by loop
+	logger    *slog.Logger
+	fail      func(error)
 
 	appends *queue[appendItem]
 	applies *queue[applyItem]
@@ -42,11 +44,13 @@ type core struct {
 
 	mail struct {
 		sync.Mutex
-		local  []*pb.Message // responses of the storage threads; never dropped
-		remote []*pb.Message // of peers; at most maxRemote
-		props  []*proposal
-		calls  []func()
-		wake   chan struct{} // capacity 1
+		local    []*pb.Message // responses of the storage threads; never dropped
+		remote   []*pb.Message // of peers; at most maxRemote
+		props    []*proposal
+		calls    []func()
+		conf     *pb.ConfState // what the configuration has to become, nil if nothing else
+		barriers []*barrier
+		wake     chan struct{} // capacity 1
 	}
 
 	received struct {
@@ -54,10 +58,23 @@ type core struct {
 		image    *Image // the newest snapshot received from a leader, until it is installed
 		fetching bool
 	}
-	snapshots struct { // when each follower was last seen fetching a snapshot
+	snapshots struct {
 		sync.Mutex
-		active map[uint64]time.Time
+		active  map[uint64]time.Time // when each follower was last seen fetching a snapshot
+		members []uint64
 	}
+	barriers struct { // owned by loop
+		last    uint64
+		waiting map[uint64][]*barrier
+	}
+	seen struct { // when each peer was last heard of
+		sync.Mutex
+		at map[uint64]int64 // ms since the epoch
+	}
+	gone struct { // owned by loop: the leader's connection has broken
+		ticks int // until this node campaigns, 0 if it has no reason to
+	}
+	leaderMoved func() // called when another leader, or none, is known; may be nil
 
 	stop chan struct{}
 	wg   sync.WaitGroup
@@ -67,14 +84,17 @@ type core struct {
 type durableLog interface {
 	Storage() raft.Storage
 	Append(hs *pb.HardState, ents []*pb.Entry) error
-	Install(id snapfile.ID) error
+	Install(id snapfile.ID, conf *pb.ConfState) error
 	Load(id snapfile.ID) (*Image, error) // a snapshot whose file has been received
-	Compact(id snapfile.ID, trailing, applied int64) error
+	Commit(index int64) error            // makes durable that entries up to index are committed
+	Compact(id snapfile.ID, conf *pb.ConfState, trailing, applied int64) error
 }
 
 // transport sends messages to other voters, or drops them; peers implements it. It must not block.
 type transport interface {
 	send(m *pb.Message)
+	// hangUp ends the connections on which messages are sent, so that their receivers see that this node leads no more. The next message makes a new one.
+	hangUp()
 }
 
 // maxRemote bounds the messages of peers that wait for the loop. Raft repeats what is dropped.
@@ -94,7 +114,8 @@ type raftStatus struct {
 type proposal struct {
 	term  int64
 	data  []byte
-	reply chan error // capacity 1
+	conf  *pb.ConfChangeV2 // data is the batch of a change of members; nil: an ordinary batch
+	reply chan error       // capacity 1
 }
 
 var (
@@ -104,13 +125,28 @@ var (
 
 type appendItem struct {
 	msg     *pb.Message // MsgStorageAppend, or
-	compact *snapfile.ID
+	compact *compaction // or
+	commit  *commitment
+}
+
+// commitment asks for the commit index to be made durable.
+type commitment struct {
+	index int64
+	done  chan struct{} // closed when it is
+}
+
+// compaction says that a snapshot is in a file.
+type compaction struct {
+	id   snapfile.ID
+	conf *pb.ConfState // its members
 }
 
 type applyItem struct {
-	msg     *pb.Message // MsgStorageApply, or
-	install *Image      // a snapshot, or
-	role    *roleChange
+	msg      *pb.Message // MsgStorageApply, or
+	install  *Image      // a snapshot, or
+	role     *roleChange // or
+	observed *logPiece   // what a node that is no member has been told by one, or
+	snapshot bool        // take one, whether it is time or not
 }
 
 type roleChange struct {
@@ -139,36 +175,46 @@ func coreConfig(o Options) raft.Config {
 		CheckQuorum: true, PreVote: true, ReadOnlyOption: raft.ReadOnlySafe,
 		// A proposal was validated against the state of this node's term; in another leader's log it could be wrong.
 		DisableProposalForwarding: true,
-		Logger:                    raftLogger{o.Logger},
+		// The controller allows one change of members at a time. Raft's own check would replace a change by an empty entry without a word.
+		DisableConfChangeValidation: true,
+		// No controller removes itself, but one may come to lead with its removal, uncommitted, in its log. Removed, it must not go on to lead: alone with one
+		// other member, it would be confirmed by nobody but raft's arithmetic.
+		StepDownOnRemoval: true,
+		Logger:            raftLogger{o.Logger},
 	}
 }
 
 func newCore(o Options, cfg raft.Config, log durableLog, peers transport, applied int64, fail func(error)) (*core, error) {
 	c := &core{
-		id: raftID(o.NodeID), log: log, peers: peers, voters: make(map[uint64]bool), logger: o.Logger, fail: fail,
+		id: raftID(o.NodeID), log: log, peers: peers, logger: o.Logger, fail: fail,
 		appends: newQueue[appendItem](), applies: newQueue[applyItem](), stop: make(chan struct{}),
 	}
 	c.mail.wake = make(chan struct{}, 1)
 	c.snapshots.active = make(map[uint64]time.Time)
 	c.status.Store(&raftStatus{})
-	for id := range o.Voters {
-		c.voters[raftID(id)] = true
+	c.barriers.waiting = make(map[uint64][]*barrier)
+	c.seen.at = make(map[uint64]int64)
+	index, conf, err := firstConf(log.Storage())
+	if err != nil {
+		return nil, fmt.Errorf("kraft: raft: %w", err)
 	}
-	cfg.Storage, cfg.Applied = log.Storage(), uint64(applied)
+	c.confIndex = index
+	cfg.Storage, cfg.Applied = raftStorage{log.Storage(), c, conf}, uint64(applied)
 	rn, err := raft.NewRawNode(&cfg)
 	if err != nil {
 		return nil, fmt.Errorf("kraft: raft: %w", err)
 	}
 	c.rn = rn
+	c.setMembers()
 	return c, nil
 }
 
 // run starts the loop and the append loop. The apply loop belongs to the Node.
-func (c *core) run(tick time.Duration, single bool, trailing int64) {
+func (c *core) run(tick time.Duration, trailing int64) {
 	c.wg.Add(2)
 	go func() {
 		defer c.wg.Done()
-		c.loop(tick, single)
+		c.loop(tick)
 	}()
 	go func() {
 		defer c.wg.Done()
@@ -176,8 +222,8 @@ func (c *core) run(tick time.Duration, single bool, trailing int64) {
 	}()
 }
 
-func (c *core) loop(tick time.Duration, single bool) {
-	if single {
+func (c *core) loop(tick time.Duration) {
+	if voters := c.config().Voters; len(voters) == 1 && voters[0] == c.id {
 		// Nobody else could win: there is no reason to wait for a timeout.
 		if err := c.rn.Campaign(); err != nil {
 			c.fail(fmt.Errorf("kraft: campaign: %w", err))
@@ -196,6 +242,7 @@ func (c *core) loop(tick time.Duration, single bool) {
 			return
 		case <-ticker.C:
 			c.rn.Tick()
+			c.replaceLeader()
 			c.publishStatus(role, true)
 			c.giveUpSnapshots(tick)
 		case <-c.mail.wake:
@@ -212,10 +259,26 @@ func (c *core) ready(role *roleChange) {
 		if now.leader || role.leader {
 			c.applies.push(applyItem{role: &now})
 		}
+		if role.leader && !now.leader && now.term == role.term { // it hears no majority, or is no member any more
+			c.peers.hangUp()
+		}
+		c.dropBarriers()
+		c.setMembers()
 		*role = now
 	}
 	c.publishStatus(*role, false)
+	for _, rs := range rd.ReadStates {
+		c.confirmed(rs.RequestCtx)
+	}
+	// Raft lets a candidate ask for votes before its own term is on the disk. Elected by the others alone, it could crash, come back in the old term, and be
+	// elected once more in the same one, by those who have voted for it already: two leaders of one term, whose entries nobody could tell apart. So the
+	// question waits for the disk.
+	var votes []*pb.Message
 	for _, m := range rd.Messages {
+		if m.GetType() == pb.MsgVote {
+			votes = append(votes, m)
+			continue
+		}
 		switch m.GetTo() {
 		case raft.LocalAppendThread:
 			c.appends.push(appendItem{msg: m})
@@ -225,9 +288,15 @@ func (c *core) ready(role *roleChange) {
 			c.send(m)
 		}
 	}
+	if len(votes) > 0 {
+		c.appends.push(appendItem{msg: &pb.Message{Responses: votes}})
+	}
 }
 
 func (c *core) send(m *pb.Message) {
+	if m.GetTo() == raft.None {
+		return // an answer to what heard has told raft
+	}
 	if m.GetType() == pb.MsgSnap {
 		c.snapshotSeen(m.GetTo())
 	}
@@ -252,15 +321,36 @@ func (c *core) publishStatus(role roleChange, withFollowers bool) {
 		}
 	}
 	c.status.Store(next)
+	if st.Lead != old.leader && c.leaderMoved != nil {
+		c.leaderMoved()
+	}
 }
 
 func (c *core) followers() []ReplicaInfo {
+	old := make(map[int32]ReplicaInfo)
+	for _, f := range c.status.Load().followers {
+		old[f.ID] = f
+	}
 	var infos []ReplicaInfo
 	now := time.Now().UnixMilli()
-	c.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
-		info := ReplicaInfo{ID: nodeID(id), Match: int64(pr.Match), LastFetch: -1, Snapshot: pr.State == tracker.StateSnapshot}
-		if id == c.id || pr.RecentActive {
-			info.LastFetch = now
+	end, _ := c.log.Storage().LastIndex()
+	c.seen.Lock()
+	defer c.seen.Unlock()
+	c.rn.WithProgress(func(id uint64, t raft.ProgressType, pr tracker.Progress) {
+		info := ReplicaInfo{
+			ID: nodeID(id), Match: int64(pr.Match), LastFetch: -1, LastCaughtUp: -1, Snapshot: pr.State == tracker.StateSnapshot,
+			Learner: t == raft.ProgressTypeLearner, Active: pr.RecentActive || id == c.id,
+		}
+		if at, ok := c.seen.at[id]; ok {
+			info.LastFetch = at
+		}
+		switch last, ok := old[info.ID]; {
+		case id == c.id:
+			info.LastFetch, info.LastCaughtUp = now, now
+		case pr.Match >= end:
+			info.LastCaughtUp = info.LastFetch
+		case ok:
+			info.LastCaughtUp = last.LastCaughtUp
 		}
 		infos = append(infos, info)
 	})
@@ -271,9 +361,10 @@ func (c *core) followers() []ReplicaInfo {
 // deliver steps everything that waits in the mailbox.
 func (c *core) deliver() {
 	c.mail.Lock()
-	local, remote, props, calls := c.mail.local, c.mail.remote, c.mail.props, c.mail.calls
-	c.mail.local, c.mail.remote, c.mail.props, c.mail.calls = nil, nil, nil, nil
+	local, remote, props, calls, barriers := c.mail.local, c.mail.remote, c.mail.props, c.mail.calls, c.mail.barriers
+	c.mail.local, c.mail.remote, c.mail.props, c.mail.calls, c.mail.barriers = nil, nil, nil, nil, nil
 	c.mail.Unlock()
+	c.applyConf()
 	for _, m := range local {
 		c.step(m)
 	}
@@ -283,6 +374,7 @@ func (c *core) deliver() {
 	for _, p := range props {
 		p.reply <- c.propose(p)
 	}
+	c.raise(barriers)
 	for _, fn := range calls {
 		fn()
 	}
@@ -296,11 +388,18 @@ func (c *core) step(m *pb.Message) {
 }
 
 func (c *core) propose(p *proposal) error {
-	st := c.rn.BasicStatus()
-	if st.RaftState != raft.StateLeader || int64(st.GetTerm()) != p.term {
+	c.applyConf()
+	if !c.leads(p.term) {
 		return errNotLeader
 	}
-	switch err := c.rn.Propose(p.data); {
+	var err error
+	if p.conf != nil {
+		p.conf.Context = p.data
+		err = c.rn.ProposeConfChange(p.conf)
+	} else {
+		err = c.rn.Propose(p.data)
+	}
+	switch {
 	case errors.Is(err, raft.ErrProposalDropped):
 		return errBusy // or a leadership transfer is under way
 	default:
@@ -316,8 +415,8 @@ func (c *core) ring() {
 }
 
 // submit has the loop append a proposal, and returns whether it did. The outcome of an appended one shows in the apply loop.
-func (c *core) submit(term int64, data []byte) error {
-	p := &proposal{term: term, data: data, reply: make(chan error, 1)}
+func (c *core) submit(term int64, data []byte, conf *pb.ConfChangeV2) error {
+	p := &proposal{term: term, data: data, conf: conf, reply: make(chan error, 1)}
 	c.mail.Lock()
 	c.mail.props = append(c.mail.props, p)
 	c.mail.Unlock()
@@ -352,6 +451,9 @@ func (c *core) fromPeer(m *pb.Message) {
 	if m.GetTo() != c.id || raft.IsLocalMsg(m.GetType()) {
 		return
 	}
+	c.seen.Lock()
+	c.seen.at[m.GetFrom()] = time.Now().UnixMilli()
+	c.seen.Unlock()
 	c.mail.Lock()
 	if len(c.mail.remote) < maxRemote {
 		c.mail.remote = append(c.mail.remote, m)
@@ -376,7 +478,7 @@ func (c *core) transfer() bool {
 	st := c.status.Load()
 	best := ReplicaInfo{ID: -1, Match: -1}
 	for _, f := range st.followers {
-		if f.ID != nodeID(c.id) && f.LastFetch >= 0 && f.Match > best.Match {
+		if f.ID != nodeID(c.id) && !f.Learner && f.Active && f.Match > best.Match {
 			best = f
 		}
 	}
@@ -397,12 +499,11 @@ func (c *core) close() {
 
 // snapshotSeen notes that a snapshot is on its way to a follower. Observers are nothing that raft knows.
 func (c *core) snapshotSeen(follower uint64) {
-	if !c.voters[follower] {
-		return
-	}
 	c.snapshots.Lock()
-	c.snapshots.active[follower] = time.Now()
-	c.snapshots.Unlock()
+	defer c.snapshots.Unlock()
+	if slices.Contains(c.snapshots.members, follower) {
+		c.snapshots.active[follower] = time.Now()
+	}
 }
 
 // giveUpSnapshots tells raft about followers that stopped fetching their snapshot, so that it probes them again. Without it the leader

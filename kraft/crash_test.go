@@ -141,12 +141,12 @@ func fillDisk(t *testing.T, dir string) {
 	t.Helper()
 	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
 	if err != nil {
-		t.Skip(err)
+		t.Skipf("SKIPPED: a full disk under the metadata log: %v", err)
 	}
 	defer full.Close()
 	fds, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		t.Skip(err)
+		t.Skipf("SKIPPED: a full disk under the metadata log: %v", err)
 	}
 	for _, f := range fds {
 		link, err := os.Readlink(filepath.Join("/proc/self/fd", f.Name()))
@@ -236,7 +236,7 @@ func TestUnknownRecordStopsTheNode(t *testing.T) {
 	batch := record.AppendBatch(nil, record.Batch{Origin: record.Origin{Node: 1, Term: st.term, Seq: 1 << 40}})
 	batch[len(batch)-1] = 1 // one record
 	batch = append(batch, 63, 1, 0)
-	if err := n.core.submit(st.term, batch); err != nil {
+	if err := n.core.submit(st.term, batch, nil); err != nil {
 		t.Fatal(err)
 	}
 	select {

@@ -28,8 +28,14 @@ func (t *tx) registerBroker(r *kmsg.BrokerRegistrationRequest) kmsg.Response {
 		resp.ErrorCode = kafkaInvalidRegistration
 		return resp
 	}
-	if old := t.img().Broker(r.BrokerID); old != nil && old.Incarnation == r.IncarnationID {
+	old := t.img().Broker(r.BrokerID)
+	if old != nil && old.Incarnation == r.IncarnationID {
 		resp.BrokerEpoch = old.Epoch // the answer to the first request was lost
+		return resp
+	}
+	if old != nil && old.Rescue && t.inSession(old.ID) {
+		t.c.logger.Warn("kraft: broker refused: its write-ahead log is being rescued", "broker", old.ID, "rescue_epoch", old.Epoch)
+		resp.ErrorCode = kafkaDuplicateRegistration
 		return resp
 	}
 	reg := &record.BrokerRegistered{ID: r.BrokerID, Epoch: t.img().NextBrokerEpoch(), Incarnation: r.IncarnationID}
@@ -40,6 +46,8 @@ func (t *tx) registerBroker(r *kmsg.BrokerRegistrationRequest) kmsg.Response {
 		reg.Endpoints = append(reg.Endpoints, BrokerEndpoint{Name: l.Name, Host: l.Host, Port: l.Port, SecurityProtocol: l.SecurityProtocol})
 	}
 	t.add(reg)
+	t.c.mu.sessions[reg.ID] = t.now
+	delete(t.c.mu.leaving, reg.ID)
 	resp.BrokerEpoch = reg.Epoch
 	t.c.logger.Info("kraft: broker registers", "broker", r.BrokerID, "epoch", reg.Epoch)
 	return resp
@@ -57,11 +65,13 @@ func (t *tx) heartbeat(r *kmsg.BrokerHeartbeatRequest) kmsg.Response {
 		resp.ErrorCode = kafkaStaleBrokerEpoch
 		return resp
 	}
+	if b.Failure != "" { // a heartbeat that was on its way when the broker told that it ends itself
+		return resp
+	}
 	t.c.mu.sessions[r.BrokerID] = t.now
 	// Everything that is committed has reached the broker's registration at least when its image shows the registration.
 	resp.IsCaughtUp = r.CurrentMetadataOffset >= 0
-	resp.ShouldShutdown = r.WantShutdown
-	fence := r.WantFence || r.WantShutdown
+	fence := r.WantFence
 	switch {
 	case fence && !b.Fenced:
 		t.add(&record.BrokerFenced{ID: b.ID, Epoch: b.Epoch})
@@ -71,7 +81,33 @@ func (t *tx) heartbeat(r *kmsg.BrokerHeartbeatRequest) kmsg.Response {
 		t.c.logger.Info("kraft: broker unfenced", "broker", b.ID, "epoch", b.Epoch)
 	}
 	resp.IsFenced = fence
+	if r.WantShutdown {
+		t.c.mu.leaving[b.ID] = true
+		resp.ShouldShutdown = fence || t.drain(b.ID)
+	}
 	return resp
+}
+
+// maxCause bounds the text of a BrokerFailedRequest.
+const maxCause = 1000
+
+// brokerFailed fences a broker that ends itself. Nothing is heard of it any more: its partitions of which nothing is in its log move with the next housekeeping,
+// and its log may be rescued at once.
+func (t *tx) brokerFailed(r *BrokerFailedRequest) error {
+	if err := t.checkNode(r.Node, r.NodeEpoch); err != nil {
+		return err
+	}
+	if r.Cause == "" || len(r.Cause) > maxCause {
+		return refuse(CodeInvalid, "a cause of %d bytes, want 1 to %d", len(r.Cause), maxCause)
+	}
+	b := t.img().Broker(r.Node)
+	if b.Failure != "" {
+		return nil // again
+	}
+	t.add(&record.BrokerFailed{ID: b.ID, Epoch: b.Epoch, Cause: r.Cause})
+	t.c.logger.Warn("kraft: broker fenced: it has told that it ends itself", "broker", b.ID, "epoch", b.Epoch, "cause", r.Cause,
+		"partitions", t.img().PartitionsLed(b.ID), "log", b.LogName())
+	return nil
 }
 
 func (t *tx) unregisterBroker(r *kmsg.UnregisterBrokerRequest) kmsg.Response {
@@ -79,10 +115,11 @@ func (t *tx) unregisterBroker(r *kmsg.UnregisterBrokerRequest) kmsg.Response {
 	b := t.img().Broker(r.BrokerID)
 	if b == nil {
 		resp.ErrorCode = kafkaBrokerNotRegistered
-		text := fmt.Sprintf("Broker %d is not registered.", r.BrokerID)
+		text := fmt.Sprintf("Broker ID %d is not currently registered", r.BrokerID)
 		resp.ErrorMessage = &text
 		return resp
 	}
+	t.endMovesTo(b.ID)
 	t.add(&record.BrokerUnregistered{ID: b.ID, Epoch: b.Epoch})
 	delete(t.c.mu.sessions, b.ID)
 	return resp
@@ -115,9 +152,9 @@ func (t *tx) fenceSilent() {
 	t.img().Brokers(func(b *Broker) bool {
 		last, ok := t.c.mu.sessions[b.ID]
 		switch {
-		case b.Fenced:
 		case !ok:
 			t.c.mu.sessions[b.ID] = t.now
+		case b.Fenced:
 		case t.now.Sub(last) > t.c.opts.BrokerSession:
 			silent = append(silent, b)
 		}
@@ -125,6 +162,16 @@ func (t *tx) fenceSilent() {
 	})
 	for _, b := range silent {
 		t.add(&record.BrokerFenced{ID: b.ID, Epoch: b.Epoch})
-		t.c.logger.Warn("kraft: broker fenced: no heartbeat", "broker", b.ID, "epoch", b.Epoch, "timeout", t.c.opts.BrokerSession)
+		t.c.logger.Warn("kraft: broker fenced: no heartbeat", "broker", b.ID, "epoch", b.Epoch, "timeout", t.c.opts.BrokerSession,
+			"partitions", t.img().PartitionsLed(b.ID), "log", b.LogName())
 	}
+}
+
+// inSession says that a broker was heard of within the session's time, and not that it ends itself.
+func (t *tx) inSession(id int32) bool {
+	if b := t.img().Broker(id); b != nil && b.Failure != "" {
+		return false
+	}
+	last, ok := t.c.mu.sessions[id]
+	return ok && t.now.Sub(last) <= t.c.opts.BrokerSession
 }

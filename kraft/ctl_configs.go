@@ -28,11 +28,16 @@ func (t *tx) checkConfig(res ConfigResource, key, value string) kafkaError {
 	switch {
 	case res.Type == TopicConfig && d.ValidateTopicConfig != nil:
 		err = d.ValidateTopicConfig(key, value)
+	case res.Type == GroupConfig && d.ValidateGroupConfig != nil:
+		err = d.ValidateGroupConfig(key, value)
 	case res.Type == BrokerConfig && d.ValidateBrokerConfig != nil:
 		err = d.ValidateBrokerConfig(res.Name, key, value)
+	case res.Type == ClientMetricsConfig && d.ValidateClientMetrics != nil:
+		err = d.ValidateClientMetrics(key, value)
 	}
+	var badRequest interface{ InvalidRequest() bool }
 	switch {
-	case errors.Is(err, ErrReadOnlyConfig):
+	case err != nil && res.Type == BrokerConfig, errors.As(err, &badRequest) && badRequest.InvalidRequest():
 		return kafkaError{kafkaInvalidRequest, err.Error()}
 	case err != nil:
 		return kafkaError{kafkaInvalidConfig, err.Error()}
@@ -58,6 +63,14 @@ func (t *tx) configResource(typ kmsg.ConfigResourceType, name string) (ConfigRes
 		}
 		if t.img().Broker(int32(id)) == nil {
 			return res, kafkaError{kafkaBrokerNotRegistered, fmt.Sprintf("Broker %d is not registered.", id)}
+		}
+	case ClientMetricsConfig:
+		if name == "" {
+			return res, kafkaError{kafkaInvalidRequest, "Subscription name can't be empty"}
+		}
+	case GroupConfig: // groups are known to their coordinators only; one may be configured before it exists
+		if name == "" {
+			return res, kafkaError{kafkaInvalidRequest, "Default group resources are not allowed."}
 		}
 	default:
 		return res, kafkaError{kafkaInvalidRequest, fmt.Sprintf("Resources of type %d cannot be configured.", typ)}
@@ -145,13 +158,14 @@ func (t *tx) alterIncrementally(r *kmsg.IncrementalAlterConfigsRequestResource, 
 // checkRemoval refuses to remove what cannot be set: read-only broker keys.
 func (t *tx) checkRemoval(res ConfigResource, key string, present map[string]string) kafkaError {
 	value, ok := present[key]
-	if !ok || res.Type != BrokerConfig {
+	judge := t.c.opts.Defaults.ValidateBrokerConfig
+	if !ok || res.Type != BrokerConfig || judge == nil {
 		return kafkaError{}
 	}
-	if e := t.checkConfig(res, key, value); e.code == kafkaInvalidRequest {
-		return e
+	if err := judge(res.Name, key, value); errors.Is(err, ErrReadOnlyConfig) {
+		return kafkaError{kafkaInvalidRequest, err.Error()}
 	}
-	return kafkaError{}
+	return kafkaError{} // what is merely bad, as a newer program may think of an old value, goes
 }
 
 // editList appends to or subtracts from a comma-separated list. A key that is not set starts from its default.

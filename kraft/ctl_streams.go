@@ -65,23 +65,28 @@ func (t *tx) openStream(r *OpenStreamRequest) error {
 	}
 	topic := t.img().TopicByID(s.Topic)
 	p := topic.Partitions[s.Partition]
+	leader, epoch := p.Leader, int64(p.LeaderEpoch)
+	takes := r.HandedOver && p.Target == r.Node
+	if takes { // becomes the leader, with this
+		leader, epoch = r.Node, epoch+1
+	}
 	switch {
-	case p.Leader != r.Node || r.Epoch < int64(p.LeaderEpoch):
+	case leader != r.Node || r.Epoch < epoch:
 		return refuse(CodeFenced, "stream %d: %s-%d is led by node %d at epoch %d, the request is of node %d at epoch %d",
 			r.Stream, topic.Name, s.Partition, p.Leader, p.LeaderEpoch, r.Node, r.Epoch)
-	case r.Epoch > int64(p.LeaderEpoch):
-		return refuse(CodeInvalid, "stream %d: epoch %d is above the leader epoch %d", r.Stream, r.Epoch, p.LeaderEpoch)
+	case r.Epoch > epoch:
+		return refuse(CodeInvalid, "stream %d: epoch %d is above the leader epoch %d", r.Stream, r.Epoch, epoch)
 	case s.Epoch == r.Epoch && s.Node == r.Node && !s.Closed:
 		return nil // again
-	case s.Epoch == r.Epoch && s.Node == r.Node:
-		// Closed at this epoch: whoever was waiting for that may have acted on it.
-		t.add(&record.StreamOpened{ID: r.Stream, Epoch: r.Epoch, Node: r.Node})
-		return nil
-	case s.Epoch >= r.Epoch:
+	case s.Epoch >= r.Epoch && (s.Epoch > r.Epoch || s.Node != r.Node):
 		return refuse(CodeFenced, "stream %d belongs to node %d at epoch %d, the request is of node %d at epoch %d", r.Stream, s.Node, s.Epoch, r.Node, r.Epoch)
-	case !s.Closed && s.Node != r.Node:
+	case !s.Closed && s.Node != r.Node && !(r.HandedOver && s.Node == r.From && s.Epoch == r.FromEpoch):
 		return refuse(CodeNotClosed, "stream %d, node %d at epoch %d", r.Stream, s.Node, s.Epoch)
 	}
+	if takes {
+		t.setLeader(s.Topic, s.Partition, r.Node)
+	}
+	// At the same epoch it has been closed, and whoever was waiting for that may have acted on it.
 	t.add(&record.StreamOpened{ID: r.Stream, Epoch: r.Epoch, Node: r.Node})
 	return nil
 }
@@ -95,6 +100,9 @@ func (t *tx) closeStream(r *CloseStreamRequest) error {
 		return err
 	}
 	t.add(&record.StreamClosed{ID: r.Stream, Epoch: r.Epoch})
+	if leader := t.img().Broker(t.img().TopicByID(s.Topic).Partitions[s.Partition].Leader); leader == nil || leader.Fenced {
+		t.c.mu.settled = "" // it was moved to a broker that died since: it can move on
+	}
 	return nil
 }
 
@@ -147,13 +155,14 @@ func (t *tx) commitObjects(r *CommitObjectsRequest) error {
 	if err := t.checkNode(r.Node, r.NodeEpoch); err != nil {
 		return err
 	}
-	// The ranges go into the image, and the caller keeps its own.
-	objects := make([]record.NewObject, len(r.New))
-	for i, n := range r.New {
-		objects[i] = record.NewObject{ID: n.ID, Kind: n.Kind, Size: n.Size, Ranges: slices.Clone(n.Ranges)}
-		slices.SortFunc(objects[i].Ranges, compareRanges)
+	objects := ownObjects(r.New)
+	if len(objects) == 0 && len(r.Compacted) == 0 {
+		return refuse(CodeInvalid, "nothing to commit")
 	}
-	if err := checkShape(objects, r); err != nil {
+	if r.Extends && len(r.Compacted) > 0 {
+		return refuse(CodeInvalid, "a commit either extends streams or compacts objects")
+	}
+	if err := checkShape(objects, r.Compacted); err != nil {
 		return err
 	}
 	again, err := t.checkPrepared(objects, r.Node)
@@ -174,20 +183,34 @@ func (t *tx) commitObjects(r *CommitObjectsRequest) error {
 	return nil
 }
 
+// ownObjects copies objects: their ranges go into the image, and the caller keeps its own.
+func ownObjects(objects []NewObject) []record.NewObject {
+	own := make([]record.NewObject, len(objects))
+	for i, n := range objects {
+		own[i] = record.NewObject{ID: n.ID, Kind: n.Kind, Size: n.Size, Ranges: slices.Clone(n.Ranges)}
+		slices.SortFunc(own[i].Ranges, compareRanges)
+	}
+	return own
+}
+
+// subset says that all of the ranges are among others; both are sorted.
+func subset(ranges, others []Range) bool {
+	for _, x := range others {
+		if len(ranges) > 0 && ranges[0] == x {
+			ranges = ranges[1:]
+		}
+	}
+	return len(ranges) == 0
+}
+
 func compareRanges(a, b Range) int {
 	return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Start, b.Start))
 }
 
 // checkShape refuses what is wrong in every state.
-func checkShape(objects []record.NewObject, r *CommitObjectsRequest) error {
-	if len(objects) == 0 && len(r.Compacted) == 0 {
-		return refuse(CodeInvalid, "nothing to commit")
-	}
-	if r.Extends && len(r.Compacted) > 0 {
-		return refuse(CodeInvalid, "a commit either extends streams or compacts objects")
-	}
-	seen := make(map[ObjectID]bool, len(objects)+len(r.Compacted))
-	for _, id := range r.Compacted {
+func checkShape(objects []record.NewObject, replaced []ObjectID) error {
+	seen := make(map[ObjectID]bool, len(objects)+len(replaced))
+	for _, id := range replaced {
 		if seen[id] {
 			return refuse(CodeInvalid, "object %d is named twice", id)
 		}
@@ -231,8 +254,8 @@ func (t *tx) checkPrepared(objects []record.NewObject, node int32) (again bool, 
 			same++ // committed once, and dead by now
 		case o.State == Destroyed:
 			return false, refuse(CodeConflict, "object %d is destroyed: it was not committed in time", n.ID)
-		case o.State == Committed && o.Kind == n.Kind && o.Size == n.Size && slices.Equal(o.Ranges, n.Ranges):
-			same++
+		case o.State == Committed && o.Kind == n.Kind && o.Size == n.Size && subset(o.Ranges, n.Ranges):
+			same++ // a rewrite of a stream may have taken some out since
 		case o.State == Committed:
 			return false, refuse(CodeConflict, "object %d is committed with other content", n.ID)
 		}

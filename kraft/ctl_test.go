@@ -1,6 +1,7 @@
 package kraft
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -514,5 +515,72 @@ func TestStreamMovesOnlyWhenClosed(t *testing.T) {
 		if !errors.Is(err, ErrFenced) {
 			t.Errorf("%s by the old owner: %v", name, err)
 		}
+	}
+}
+
+// TestAnswersWithoutACommitAreConfirmed: a controller that does not know that it has been deposed answers nothing from what it believes.
+func TestAnswersWithoutACommitAreConfirmed(t *testing.T) {
+	h := newHarness(t, nil)
+	epoch := h.broker(1)
+	stream := h.topic("t", 1).Partitions[0].StreamID
+	open := &OpenStreamRequest{Stream: stream, Node: 1, NodeEpoch: epoch}
+	if err := h.stream(open); err != nil {
+		t.Fatal(err)
+	}
+	beat := kmsg.NewPtrBrokerHeartbeatRequest()
+	beat.BrokerID, beat.BrokerEpoch = 1, epoch
+	h.deposed = true
+	for _, req := range []kmsg.Request{open, beat, &PrepareObjectsRequest{Node: 9, NodeEpoch: 9, Count: 1}} {
+		if resp, _, err := h.ctl.do(context.Background(), req); !errors.Is(err, ErrNotController) {
+			t.Errorf("%T: %+v, %v", req, resp, err)
+		}
+	}
+	h.deposed = false
+	for _, req := range []kmsg.Request{open, beat} {
+		if _, _, err := h.ctl.do(context.Background(), req); err != nil {
+			t.Errorf("%T: %v", req, err)
+		}
+	}
+}
+
+// TestUnknownProposalEndsTheController: when nobody knows whether a proposal is in the log, nothing may be validated any more against a state that does not have it.
+func TestUnknownProposalEndsTheController(t *testing.T) {
+	h := newHarness(t, nil)
+	h.broker(1)
+	req := func(name string) kmsg.Request {
+		r := kmsg.NewPtrCreateTopicsRequest()
+		r.Topics = []kmsg.CreateTopicsRequestTopic{{Topic: name, NumPartitions: 1, ReplicationFactor: 1}}
+		return r
+	}
+	h.unknown = ErrClosed
+	if _, _, err := h.ctl.do(context.Background(), req("in-the-log")); !errors.Is(err, ErrTimeout) {
+		t.Fatalf("%v", err)
+	}
+	h.unknown = nil
+	if resp, _, err := h.ctl.do(context.Background(), req("behind-it")); !errors.Is(err, ErrNotController) {
+		t.Fatalf("%+v, %v", resp, err)
+	}
+	h.ctl.housekeeping()
+	h.ctl.deactivate()
+}
+
+// TestOldBrokerConfig: a value that was good once can be removed when it is not any more; a bad one is refused with INVALID_REQUEST.
+func TestOldBrokerConfig(t *testing.T) {
+	h := kafkaHarness(t)
+	alter := func(op kmsg.IncrementalAlterConfigOp) int16 {
+		req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+		req.Resources = []kmsg.IncrementalAlterConfigsRequestResource{{ResourceType: kmsg.ConfigResourceTypeBroker,
+			Configs: []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: "message.max.bytes", Op: op, Value: ptr("7")}}}}
+		return h.do(req).(*kmsg.IncrementalAlterConfigsResponse).Resources[0].ErrorCode
+	}
+	if code := alter(kmsg.IncrementalAlterConfigOpSet); code != 0 {
+		t.Fatalf("set: code %d", code)
+	}
+	h.ctl.opts.Defaults.ValidateBrokerConfig = func(_, _, _ string) error { return errors.New("too small for this program") }
+	if code := alter(kmsg.IncrementalAlterConfigOpSet); code != kafkaInvalidRequest {
+		t.Errorf("set again: code %d", code)
+	}
+	if code := alter(kmsg.IncrementalAlterConfigOpDelete); code != 0 || len(h.image().Configs(ConfigResource{Type: BrokerConfig})) != 0 {
+		t.Errorf("removed: code %d", code)
 	}
 }

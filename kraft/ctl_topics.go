@@ -68,17 +68,13 @@ func (t *tx) createTopics(r *kmsg.CreateTopicsRequest) kmsg.Response {
 // createTopic checks one topic and, unless only asked to check, creates it.
 func (t *tx) createTopic(rt *kmsg.CreateTopicsRequestTopic, names *collisions, validate bool, out *kmsg.CreateTopicsResponseTopic) kafkaError {
 	if t.img().Topic(rt.Topic) != nil {
-		return kafkaError{kafkaTopicExists, fmt.Sprintf("Topic %q already exists.", rt.Topic)}
+		return kafkaError{kafkaTopicExists, fmt.Sprintf("Topic '%s' already exists.", rt.Topic)}
 	}
 	if e := checkTopicName(rt.Topic); e.code != 0 {
 		return e
 	}
 	if other, ok := names.find(rt.Topic); ok {
 		return kafkaError{kafkaInvalidTopic, fmt.Sprintf("Topic %q collides with the existing topic %q: '.' and '_' count as the same.", rt.Topic, other)}
-	}
-	leaders, factor, e := t.layout(rt)
-	if e.code != 0 {
-		return e
 	}
 	configs := make(map[string]string, len(rt.Configs))
 	for _, c := range rt.Configs {
@@ -89,6 +85,10 @@ func (t *tx) createTopic(rt *kmsg.CreateTopicsRequestTopic, names *collisions, v
 			return e
 		}
 		configs[c.Name] = *c.Value
+	}
+	leaders, factor, e := t.layout(rt) // behind the configuration, as in Kafka: its error is the one to see
+	if e.code != 0 {
+		return e
 	}
 	id := randomID()
 	out.NumPartitions, out.ReplicationFactor = int32(len(leaders)), 1 // the copies that exist
@@ -154,7 +154,7 @@ func checkTopicName(name string) kafkaError {
 	}
 	for _, c := range []byte(name) {
 		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-') {
-			return kafkaError{kafkaInvalidTopic, fmt.Sprintf("Topic name is invalid: %q contains characters other than ASCII alphanumerics, '.', '_' and '-'.", name)}
+			return kafkaError{kafkaInvalidTopic, fmt.Sprintf("Topic name is invalid: '%s' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'", name)}
 		}
 	}
 	return kafkaError{}
@@ -216,7 +216,7 @@ func (t *tx) layout(rt *kmsg.CreateTopicsRequestTopic) (leaders []int32, factor 
 	return leaders, factor, e
 }
 
-// spread gives each of n new partitions to the unfenced broker that leads the fewest.
+// spread gives each of n new partitions to the broker that leads the fewest, of those that are neither fenced nor shutting down nor draining.
 func (t *tx) spread(n int) ([]int32, kafkaError) {
 	type load struct {
 		id    int32
@@ -224,13 +224,13 @@ func (t *tx) spread(n int) ([]int32, kafkaError) {
 	}
 	var brokers []load
 	t.img().Brokers(func(b *Broker) bool {
-		if !b.Fenced {
+		if t.usable(b) && !b.Draining {
 			brokers = append(brokers, load{b.ID, t.img().PartitionsLed(b.ID)})
 		}
 		return true
 	})
 	if len(brokers) == 0 {
-		return nil, kafkaError{kafkaInvalidReplication, "Unable to place the partitions: all brokers are currently fenced."}
+		return nil, kafkaError{kafkaInvalidReplication, "Unable to place the partitions: all brokers are currently fenced, shutting down or draining."}
 	}
 	leaders := make([]int32, n)
 	for i := range leaders {

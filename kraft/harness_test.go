@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	pb "go.etcd.io/raft/v3/raftpb"
 
 	"github.com/ringmq/ringmq/kraft/image"
-	"github.com/ringmq/ringmq/kraft/record"
 )
 
 // harness is a controller on a log that commits at once, without raft: requests in, entries and images out.
@@ -20,6 +20,8 @@ type harness struct {
 	base    int64 // offset before the first of entries
 	now     time.Time
 	stop    chan struct{}
+	unknown error // what submit returns after it has appended
+	deposed bool  // nobody confirms that this node leads
 }
 
 func newHarness(t testing.TB, change func(*Options)) *harness {
@@ -40,14 +42,24 @@ func newHarness(t testing.TB, change func(*Options)) *harness {
 
 func (h *harness) append(data []byte) {
 	h.entries = append(h.entries, entry{index: h.base + int64(len(h.entries)) + 1, term: 1, data: data})
-	if err := h.applier.apply(h.entries[len(h.entries)-1:]); err != nil {
+	done, err := h.applier.apply(h.entries[len(h.entries)-1:])
+	if err != nil {
 		h.t.Fatal(err)
 	}
+	finishAll(done)
 }
 
 // submit implements proposer.
-func (h *harness) submit(term int64, data []byte) error {
+func (h *harness) submit(term int64, data []byte, _ *pb.ConfChangeV2) error {
 	h.append(data)
+	return h.unknown
+}
+
+// confirm implements proposer.
+func (h *harness) confirm(context.Context, int64) error {
+	if h.deposed {
+		return errNotLeader
+	}
 	return nil
 }
 
@@ -128,14 +140,13 @@ func (h *harness) prepare(node int32, epoch int64, n int) ObjectID {
 	return r.First
 }
 
-// move makes another broker the leader of a partition, as a balancer will.
+// move makes another broker the leader of a partition, whoever has its stream open.
 func (h *harness) move(id TopicID, partition, leader int32) {
 	h.t.Helper()
 	h.ctl.mu.Lock()
 	defer h.ctl.mu.Unlock()
 	tx := h.ctl.begin()
-	p := tx.img().TopicByID(id).Partitions[partition]
-	tx.add(&record.PartitionChanged{Topic: id, Partition: partition, Leader: leader, LeaderEpoch: p.LeaderEpoch + 1, PartitionEpoch: p.PartitionEpoch + 1})
+	tx.setLeader(id, partition, leader)
 	if _, err := h.ctl.propose(tx); err != nil {
 		h.t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 type envelope struct {
 	clusterID string
 	node      int32 // who asks
+	asker     Asker // on whose behalf
 	timeoutMs int64 // how long it waits
 	key       int16
 	version   int16
@@ -22,6 +23,7 @@ type envelope struct {
 func (m *envelope) append(dst []byte) []byte {
 	dst = wire.AppendString(dst, m.clusterID)
 	dst = wire.AppendVarint(dst, int64(m.node))
+	dst = wire.AppendString(dst, m.asker.Principal)
 	dst = wire.AppendVarint(dst, m.timeoutMs)
 	dst = wire.AppendVarint(dst, int64(m.key))
 	dst = wire.AppendVarint(dst, int64(m.version))
@@ -30,7 +32,8 @@ func (m *envelope) append(dst []byte) []byte {
 
 func (m *envelope) read(b []byte) error {
 	d := wire.NewReader(b)
-	m.clusterID, m.node, m.timeoutMs, m.key, m.version = d.String(), d.Int32(), d.Varint(), d.Int16(), d.Int16()
+	m.clusterID, m.node, m.asker.Principal = d.String(), d.Int32(), d.String()
+	m.timeoutMs, m.key, m.version = d.Varint(), d.Int16(), d.Int16()
 	m.body = d.Rest()
 	return d.Err()
 }
@@ -66,6 +69,7 @@ type fetchLog struct {
 	from      int64 // last offset that the observer has
 	maxBytes  int64
 	waitMs    int64
+	directory [16]byte // of the observer
 }
 
 func (m *fetchLog) append(dst []byte) []byte {
@@ -73,12 +77,13 @@ func (m *fetchLog) append(dst []byte) []byte {
 	for _, v := range []int64{int64(m.node), m.from, m.maxBytes, m.waitMs} {
 		dst = wire.AppendVarint(dst, v)
 	}
-	return dst
+	return append(dst, m.directory[:]...)
 }
 
 func (m *fetchLog) read(b []byte) error {
 	d := wire.NewReader(b)
 	m.clusterID, m.node, m.from, m.maxBytes, m.waitMs = d.String(), d.Int32(), d.Varint(), d.Varint(), d.Varint()
+	d.Array(m.directory[:])
 	return d.Close()
 }
 
@@ -89,6 +94,7 @@ type logPiece struct {
 	leader   int32
 	snapshot snapfile.ID // Index > 0: the entries asked for are gone, load this
 	entries  []entry
+	image    *Image // of the snapshot, when it has been loaded; does not travel
 }
 
 func (m *logPiece) append(dst []byte) []byte {
@@ -164,15 +170,21 @@ func (m *snapshotPiece) read(b []byte) error {
 
 // raftFrame carries raft messages from one voter to another, one way.
 type raftFrame struct {
-	clusterID string
-	from, to  int32
-	messages  [][]byte // protobuf
+	clusterID     string
+	from, to      int32
+	fromDirectory [16]byte // metadata directory of the sender
+	toDirectory   [16]byte // that of the receiver as the sender knows it, zero if it does not
+	addr          string   // host:port at which the sender can be reached
+	messages      [][]byte // protobuf
 }
 
 func (m *raftFrame) append(dst []byte) []byte {
 	dst = wire.AppendString(dst, m.clusterID)
 	dst = wire.AppendVarint(dst, int64(m.from))
 	dst = wire.AppendVarint(dst, int64(m.to))
+	dst = append(dst, m.fromDirectory[:]...)
+	dst = append(dst, m.toDirectory[:]...)
+	dst = wire.AppendString(dst, m.addr)
 	dst = wire.AppendUvarint(dst, uint64(len(m.messages)))
 	for _, b := range m.messages {
 		dst = wire.AppendBytes(dst, b)
@@ -183,6 +195,9 @@ func (m *raftFrame) append(dst []byte) []byte {
 func (m *raftFrame) read(b []byte) error {
 	d := wire.NewReader(b)
 	m.clusterID, m.from, m.to = d.String(), d.Int32(), d.Int32()
+	d.Array(m.fromDirectory[:])
+	d.Array(m.toDirectory[:])
+	m.addr = d.String()
 	if n := d.Count(1); n > 0 {
 		m.messages = make([][]byte, n)
 		for i := range m.messages {
@@ -195,6 +210,9 @@ func (m *raftFrame) read(b []byte) error {
 // requestOf returns an empty request of the kinds that a controller serves, nil for others.
 func requestOf(key int16) kmsg.Request {
 	if r := streamRequest(key); r != nil {
+		return r
+	}
+	if r := balancerRequest(key); r != nil {
 		return r
 	}
 	for _, k := range controllerKinds {
@@ -215,19 +233,34 @@ type kind struct {
 var controllerKinds = []kind{
 	{key: 19, min: 2, max: 7},              // CreateTopics
 	{key: 20, min: 1, max: 6},              // DeleteTopics
+	{key: 30, min: 1, max: 3, again: true}, // CreateAcls
+	{key: 31, min: 1, max: 3},              // DeleteAcls: the second time finds nothing
 	{key: 33, min: 0, max: 2, again: true}, // AlterConfigs: sets the whole
 	{key: 37, min: 0, max: 3},              // CreatePartitions
+	{key: 38, min: 1, max: 3},              // CreateDelegationToken: the second time it is another one
+	{key: 39, min: 1, max: 2, again: true}, // RenewDelegationToken
+	{key: 40, min: 1, max: 2},              // ExpireDelegationToken: the second time it is not found
+	{key: 43, min: 0, max: 2, again: true}, // ElectLeaders
 	{key: 44, min: 0, max: 1},              // IncrementalAlterConfigs: APPEND
+	{key: 45, min: 0, max: 1},              // AlterPartitionReassignments: null cancels
+	{key: 46, min: 0, max: 0, again: true}, // ListPartitionReassignments
+	{key: 49, min: 0, max: 1, again: true}, // AlterClientQuotas
+	{key: 51, min: 0, max: 0},              // AlterUserScramCredentials: what is deleted twice is not found
+	{key: 55, min: 0, max: 2, again: true}, // DescribeQuorum
+	{key: 57, min: 0, max: 2, again: true}, // UpdateFeatures
 	{key: 62, min: 0, max: 4, again: true}, // BrokerRegistration: same incarnation, same epoch
 	{key: 63, min: 0, max: 1, again: true}, // BrokerHeartbeat
 	{key: 64, min: 0, max: 0, again: true}, // UnregisterBroker
 	{key: 67, min: 0, max: 0, again: true}, // AllocateProducerIDs: a lost block is lost
+	{key: 80, min: 0, max: 1},              // AddRaftVoter: the second time it is a duplicate
+	{key: 81, min: 0, max: 0},              // RemoveRaftVoter: the second time there is no such voter
+	{key: 82, min: 0, max: 0, again: true}, // UpdateRaftVoter
 }
 
 // repeatable says that a request may be sent again when the outcome of the first time is unknown. All stream requests are: a commit or an
 // open that has been made is recognized, and prepared ids that nobody uses expire.
 func repeatable(key int16) bool {
-	if streamRequest(key) != nil {
+	if streamRequest(key) != nil || IsToolKey(key) { // a report is out of date by the time it could be repeated
 		return true
 	}
 	for _, k := range controllerKinds {

@@ -16,7 +16,7 @@ type message interface {
 
 func sampleMessages() []message {
 	return []message{
-		&envelope{clusterID: "c", node: 3, timeoutMs: 5000, key: 19, version: 7, body: []byte("body")},
+		&envelope{clusterID: "c", node: 3, asker: Asker{Principal: "User:ann"}, timeoutMs: 5000, key: 19, version: 7, body: []byte("body")},
 		&reply{code: CodeNotController, message: "text", leader: 2, offset: 99, body: []byte("body")},
 		&fetchLog{clusterID: "c", node: 3, from: 7, maxBytes: 1 << 20, waitMs: 500},
 		&logPiece{code: CodeNone, leader: -1, snapshot: snapfile.ID{Index: 5, Term: 2}, entries: []entry{{6, 2, []byte("data")}, {7, 3, []byte{}}}},
@@ -36,8 +36,14 @@ func sampleRequests() []interface {
 		ReadFrom([]byte) error
 	}{
 		&PrepareObjectsRequest{Node: 1, NodeEpoch: 2, Count: 3},
+		&RewriteStreamRequest{Stream: 1, Epoch: 2, Node: 3, NodeEpoch: 4, Cleaned: 9, New: []NewObject{{ID: 5, Kind: StreamObject, Size: 6, Ranges: ranges}}, Replaced: []ObjectID{7}},
 		&CommitObjectsRequest{Node: 1, NodeEpoch: 2, Extends: true, New: []NewObject{{ID: 5, Kind: StreamObject, Size: 6, Ranges: ranges}}, Compacted: []ObjectID{7}},
-		&OpenStreamRequest{Stream: 1, Epoch: 2, Node: 3, NodeEpoch: 4},
+		&OpenStreamRequest{Stream: 1, Epoch: 2, Node: 3, NodeEpoch: 4, HandedOver: true, From: 5, FromEpoch: 6},
+		&ReclaimRequest{Topic: TopicID{1}, Partition: 2, LeaderEpoch: 3, Node: 4, NodeEpoch: 5},
+		&HandoverRequest{ClusterID: "c", Node: 1, NodeEpoch: 2, Owner: 3, OwnerEpoch: 4, ImageOffset: 5, Topic: TopicID{6}, Partition: 7, LeaderEpoch: 8, Stream: 9, StreamEpoch: 10, Offset: -1},
+		&HandoverResponse{Code: CodeConflict, Message: "text", From: 1, Next: 2, HasCheckpoint: true, Checkpoint: []byte("state"),
+			Records: []HandoverRecord{{First: 1, Next: 2, MaxTimestamp: -1, Payload: []byte("batch")}}},
+		&BrokerFailedRequest{Node: 1, NodeEpoch: 2, Cause: "text"},
 		&CloseStreamRequest{Stream: 1, Epoch: 2, Node: 3, NodeEpoch: 4},
 		&TrimStreamRequest{Stream: 1, Epoch: 2, Node: 3, NodeEpoch: 4, Start: 5},
 		&DeletedObjectsRequest{Node: 1, NodeEpoch: 2, IDs: []ObjectID{3, 4}},

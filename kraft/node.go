@@ -7,9 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
 
 	"github.com/ringmq/ringmq/kraft/image"
 	"github.com/ringmq/ringmq/kraft/internal/raftlog"
@@ -19,11 +22,17 @@ import (
 
 // Node is one member of the cluster's metadata quorum, as voter or as observer. Its methods may be called from any goroutine.
 type Node struct {
-	opts    Options
-	logger  *slog.Logger
-	dirLock *os.File
-	client  *client
-	applier *applier
+	opts      Options
+	logger    *slog.Logger
+	directory [16]byte         // id of the metadata directory, zero if unknown
+	founders  []int32          // whom this voter founded the cluster with; empty if it joined
+	endpoints []BrokerEndpoint // of the CONTROLLER listener, as other nodes reach it
+	book      *book
+	leaders   bell // rung when another leader, or none, is known
+	dirLock   *os.File
+	client    *client // of controllers
+	brokers   *client // of other brokers
+	applier   *applier
 
 	// Voters only.
 	log       *raftlog.Log
@@ -32,6 +41,7 @@ type Node struct {
 	peers     *peers
 	server    *netpoll.Server
 	observers observers
+	members   chan struct{} // holds an item while a change of the quorum's members is under way; capacity 1
 
 	hint     atomic.Int32 // observers: the node believed to lead, -1 if unknown
 	broker   brokerSide
@@ -52,16 +62,23 @@ func Start(o Options) (*Node, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	lock, err := claimDir(o)
+	lock, id, err := claimDir(o)
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{opts: o, logger: o.Logger, dirLock: lock, client: newClient(), stopping: make(chan struct{}), done: make(chan struct{})}
+	n := &Node{
+		opts: o, logger: o.Logger, directory: id.directory, founders: id.founders, book: newBook(o), members: make(chan struct{}, 1),
+		dirLock: lock, client: newClient(newDialer(o.DialTLS, o.Logger)),
+		brokers: newClient(newDialer(o.BrokerTLS, o.Logger)), stopping: make(chan struct{}), done: make(chan struct{}),
+	}
+	n.client.dialer.link = o.link
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.hint.Store(-1)
-	n.broker = brokerSide{endpoints: o.Endpoints, epoch: -1, beat: make(chan struct{}, 1), sending: make(chan struct{}, 1)}
+	n.broker.endpoints, n.broker.epoch = o.Endpoints, -1
+	n.broker.beat, n.broker.sending = make(chan struct{}, 1), make(chan struct{}, 1)
+	n.broker.confirmed.Store(int64(never))
 	if o.Roles.Controller {
-		err = n.startVoter()
+		err = n.startVoter(id)
 	} else {
 		err = n.startObserver()
 	}
@@ -81,19 +98,17 @@ func (n *Node) startObserver() error {
 		return err
 	}
 	n.applier = newApplier(nil, image.New())
+	n.applier.renamed = n.renamed
 	n.wg.Go(n.observe)
 	return nil
 }
 
-func (n *Node) startVoter() error {
+func (n *Node) startVoter(id identity) error {
 	start := time.Now()
 	o := n.opts
-	voters := make([]uint64, 0, len(o.Voters))
-	for id := range o.Voters {
-		voters = append(voters, raftID(id))
-	}
 	log, rec, err := raftlog.Open(raftlog.Options{
-		Dir: o.Dir, ClusterID: o.ClusterID, Identity: identity(o), Voters: voters, SegmentBytes: o.SegmentBytes, Logger: o.Logger,
+		Dir: o.Dir, ClusterID: o.ClusterID, Identity: id.text, SegmentBytes: o.SegmentBytes, Logger: o.Logger,
+		Conf: func(img *Image) *pb.ConfState { return confOf(img, n.founders) },
 	})
 	if err != nil {
 		return fmt.Errorf("kraft: %w", err)
@@ -102,13 +117,21 @@ func (n *Node) startVoter() error {
 	if rec.Repaired {
 		n.logger.Warn("kraft: the torn tail of the raft log was cut", "dir", o.Dir)
 	}
-	n.peers = newPeers(o)
+	if err := removeSnapshots(n.observed()); err != nil {
+		return errors.Join(err, log.Close())
+	}
+	n.endpoints = controllerEndpoints(o)
+	n.peers = newPeers(n)
+	n.renamed(rec.Image)
 	if n.core, err = newCore(o, coreConfig(o), log, n.peers, rec.Image.Offset(), n.fail); err != nil {
 		return errors.Join(err, log.Close())
 	}
+	n.core.leaderMoved = n.leaders.ring
 	n.ctl = newController(o, n.core)
+	n.ctl.founders = n.foundingVoters()
 	n.snapshot.last = rec.Image.Offset()
 	n.applier = newApplier(n.ctl, rec.Image)
+	n.applier.renamed = n.renamed
 	// From here on requests come in: everything that they need is there.
 	if n.server, err = n.listen(); err != nil {
 		n.applier.subs.close()
@@ -116,16 +139,71 @@ func (n *Node) startVoter() error {
 	}
 	n.logger.Info("kraft: voter started", "node", o.NodeID, "dir", o.Dir, "listen", n.Addr(), "snapshot", rec.Image.Offset(), "entries", rec.Entries,
 		"committed", rec.HardState.GetCommit(), "duration", time.Since(start))
-	n.peers.run(n.core)
+	n.peers.run()
 	n.core.wg.Go(n.applyLoop)
-	n.core.run(o.Tick, len(voters) == 1, o.TrailingBytes)
+	n.core.run(o.Tick, o.TrailingBytes)
 	n.wg.Go(n.housekeeping)
+	n.wg.Go(n.announce)
+	n.wg.Go(n.observe)
+	n.wg.Go(func() { n.ctl.balancing.run(n.stopping) })
 	return nil
+}
+
+// renamed is told of every image before it is published.
+func (n *Node) renamed(img *Image) {
+	if !n.book.follow(img) {
+		return
+	}
+	if n.peers != nil {
+		n.peers.follow(n.book)
+	}
+	n.leaders.ring() // whom to believe depends on who is a member
+}
+
+// controllerEndpoints are the addresses at which other nodes reach this controller.
+func controllerEndpoints(o Options) []BrokerEndpoint {
+	if len(o.ControllerEndpoints) > 0 {
+		return o.ControllerEndpoints
+	}
+	addr, ok := o.Voters[o.NodeID]
+	if !ok {
+		addr = o.Listen.Addr.String()
+	}
+	return []BrokerEndpoint{endpointOf(o.Listen.Name, addr)}
+}
+
+func endpointOf(listener, addr string) BrokerEndpoint {
+	host, port, _ := net.SplitHostPort(addr)
+	number, _ := strconv.ParseUint(port, 10, 16)
+	return BrokerEndpoint{Name: listener, Host: host, Port: uint16(number)}
+}
+
+// foundingVoters is what the first controller writes down of the members.
+func (n *Node) foundingVoters() []Voter {
+	var voters []Voter
+	for _, id := range n.founders {
+		v := Voter{ID: id}
+		if addr, ok := n.opts.Voters[id]; ok {
+			v.Endpoints = []BrokerEndpoint{endpointOf(n.opts.Listen.Name, addr)}
+		}
+		if id == n.opts.NodeID {
+			v.Directory, v.Endpoints = n.directory, n.endpoints
+		}
+		voters = append(voters, v)
+	}
+	return voters
 }
 
 // applyLoop carries out what raft has committed.
 func (n *Node) applyLoop() {
-	m := machine{applier: n.applier, ctl: n.ctl, respond: n.core.respond, applied: n.applied}
+	m := machine{
+		applier: n.applier, ctl: n.ctl, respond: n.core.respond, conf: confOf(n.Image(), n.founders),
+		reconfigure: func(conf *pb.ConfState, index int64) {
+			n.core.commitOnDisk(index)
+			n.core.reconfigure(conf, index)
+		},
+		applied: n.applied, installed: n.installed, snapshot: n.takeSnapshot, heard: n.core.heard,
+	}
 	var items []applyItem
 	var ok bool
 	for {
@@ -141,15 +219,14 @@ func (n *Node) applyLoop() {
 	}
 }
 
-// applied is told by the apply loop how much was applied, and whether it was a snapshot.
-func (n *Node) applied(bytes int64, installed bool) {
-	if installed {
-		n.snapshot.last, n.snapshot.bytes = n.Image().Offset(), 0
-		return
-	}
+// applied is told by the apply loop how much of raft's log was applied.
+func (n *Node) applied(bytes int64) {
 	n.snapshot.bytes += bytes
 	n.maybeSnapshot()
 }
+
+// installed is told by the apply loop that raft's log begins with a snapshot that was received.
+func (n *Node) installed() { n.snapshot.last, n.snapshot.bytes = n.Image().Offset(), 0 }
 
 // housekeeping runs the controller's timers.
 func (n *Node) housekeeping() {
@@ -180,6 +257,16 @@ func (n *Node) maybeSnapshot() {
 	if img.Offset()-s.last < n.opts.SnapshotEntries && s.bytes < max(n.opts.SnapshotBytes, s.size.Load()) {
 		return
 	}
+	n.takeSnapshot()
+}
+
+// takeSnapshot begins a snapshot, unless one is being taken. Called by the apply loop.
+func (n *Node) takeSnapshot() {
+	s := &n.snapshot
+	img := n.Image()
+	if n.applier.logged(img) < img.Offset() {
+		return // an image that was observed: raft's log is not there yet, or has other entries there
+	}
 	if !s.running.CompareAndSwap(false, true) {
 		return
 	}
@@ -195,7 +282,7 @@ func (n *Node) maybeSnapshot() {
 		}
 		s.size.Store(size)
 		id := snapfile.ID{Index: img.Offset(), Term: img.Term()}
-		n.core.appends.push(appendItem{compact: &id})
+		n.core.appends.push(appendItem{compact: &compaction{id, confOf(img, n.founders)}})
 		n.logger.Info("kraft: snapshot taken", "offset", img.Offset(), "bytes", size, "duration", time.Since(start))
 	})
 }
@@ -306,6 +393,7 @@ func (n *Node) stop(err error) {
 
 func (n *Node) shutdown() {
 	n.client.close()
+	n.brokers.close()
 	if n.core != nil {
 		n.core.close()
 		n.ctl.deactivate()

@@ -1,12 +1,15 @@
 package kraft
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"time"
 
+	"github.com/ringmq/ringmq/kraft/balancer"
 	"github.com/ringmq/ringmq/netpoll"
 )
 
@@ -23,13 +26,26 @@ type Options struct {
 	// ClusterID names the cluster. Dir is bound to it, and peers of another cluster are refused.
 	ClusterID string
 	Roles     Roles
-	// Voters is controller.quorum.voters: node id to host:port. A controller must be among them.
+	// Voters is controller.quorum.voters: node id to host:port. A controller that is among them founds the cluster with the others when its
+	// directory is new; after that the metadata say who the voters are, and Voters is where a node asks first.
 	Voters map[int32]string
+	// Bootstrap is controller.quorum.bootstrap.servers: host:port of some controllers. With it, a controller that is not among Voters joins: it follows
+	// the log until it is added to the quorum by AddRaftVoter.
+	Bootstrap []string
+	// DirectoryID tells this metadata directory from another one of the same node, such as that on a replaced disk. Zero: kept in Dir.
+	DirectoryID [16]byte
 	// Dir is the metadata directory: it holds the node's identity, and for a controller the raft log and the snapshots.
 	Dir string
 	// Listen is the CONTROLLER listener. Port 0 takes any free port (Node.Addr tells which).
 	Listen netpoll.Endpoint
-	// ControllerEndpoints are the advertised addresses of the CONTROLLER listener, reported by DescribeQuorum. Optional.
+	// DialTLS gives the TLS of a call to the CONTROLLER listener of another node, at host; nil: plaintext. It is asked for each connection, and
+	// must be as Listen.TLS on all nodes. With both, and certificates demanded by Listen.TLS, only nodes whose certificates are trusted by each
+	// other form a cluster.
+	DialTLS func(host string) *tls.Config
+	// BrokerTLS is DialTLS for calls to other brokers, at the listener that AskHandover names.
+	BrokerTLS func(host string) *tls.Config
+	// ControllerEndpoints are the advertised addresses of the CONTROLLER listener, the first for other nodes. Default: what Voters says of this node, else
+	// the address of Listen.
 	ControllerEndpoints []BrokerEndpoint
 
 	// Endpoints are the advertised broker addresses that RegisterBroker announces. May be changed until RegisterBroker by SetEndpoints.
@@ -41,10 +57,23 @@ type Options struct {
 	// StartFenced makes RegisterBroker leave the broker fenced until Unfence.
 	StartFenced bool
 
+	// StandIn: the node follows the log, and may take the place of the dead broker of its id (Node.BeginRescue); it is neither that broker nor a controller, though
+	// NodeID may be that of a voter. Roles must be those of a broker.
+	StandIn bool
+
 	// Defaults are what the controller needs to know of the cluster's configuration.
 	Defaults Defaults
 
-	// Tick is the unit of raft's clock: an election takes 10 to 20 ticks, the leader sends a heartbeat every 2. Default 100 ms.
+	// Features are those that this program knows; the metadata have their levels.
+	Features []Feature
+
+	// Tokens are the settings of delegation tokens.
+	Tokens TokenOptions
+
+	// Balancer returns the balancer's settings; get gives a key that was set at run time. Called often: it must be quick. nil: balancer.Defaults.
+	Balancer func(get func(key string) (string, bool)) balancer.Settings
+
+	// Tick is the unit of raft's clock: an election begins after 10 to 20 ticks of silence, the leader sends a heartbeat every 2. Default 50 ms.
 	Tick time.Duration
 	// BrokerHeartbeat is broker.heartbeat.interval.ms. Default 2 s.
 	BrokerHeartbeat time.Duration
@@ -65,10 +94,15 @@ type Options struct {
 	// Start decides.
 	SegmentBytes int64
 
+	// Elapsed is a clock that neither jumps nor stops while the machine sleeps; only differences count. Default CLOCK_BOOTTIME.
+	Elapsed func() time.Duration
+
 	// Now is the controller's clock; its readings enter the log as record fields. Default time.Now.
 	Now func() time.Time
 	// Logger receives one line per event that an operator cares about. Default slog.Default().
 	Logger *slog.Logger
+	link   func(addr string, conn net.Conn) net.Conn // lets tests cut the connections that the node makes; nil otherwise
+
 	// OnFailure is told once when the node stops because of an error (raft log failed, unknown record, ...). Called on a goroutine of its own.
 	OnFailure func(error)
 }
@@ -82,10 +116,15 @@ type Defaults struct {
 	ReplicationFactor int16
 	// NoDeleteTopics is delete.topic.enable=false.
 	NoDeleteTopics bool
+	// ValidateClientMetrics judges one explicitly set key of a subscription to client metrics; nil accepts everything. An error with a method InvalidRequest that
+	// returns true is answered with INVALID_REQUEST.
+	ValidateClientMetrics func(key, value string) error
+	// ValidateGroupConfig judges one explicitly set key of a group; nil accepts everything.
+	ValidateGroupConfig func(key, value string) error
 	// ValidateTopicConfig judges one explicitly set topic key; nil accepts everything.
 	ValidateTopicConfig func(key, value string) error
-	// ValidateBrokerConfig judges one dynamic broker key; resource is a broker id in decimal or "" for the cluster default. An error that
-	// wraps ErrReadOnlyConfig answers INVALID_REQUEST, any other INVALID_CONFIG. nil accepts everything.
+	// ValidateBrokerConfig judges one dynamic broker key; resource is a broker id in decimal or "" for the cluster default. Its errors answer
+	// INVALID_REQUEST, as Kafka's brokers do (KAFKA-13609); those that wrap ErrReadOnlyConfig stand for keys that cannot be removed either. nil accepts everything.
 	ValidateBrokerConfig func(resource, key, value string) error
 	// ConfigList says whether a key holds a comma-separated list, and its default: APPEND and SUBTRACT work on lists only. nil: none is a list.
 	ConfigList func(t ConfigType, key string) (def string, list bool)
@@ -107,11 +146,14 @@ type EffectiveConfig struct {
 var ErrReadOnlyConfig = errors.New("read-only configuration")
 
 func (o Options) withDefaults() Options {
-	setDefault(&o.Tick, 100*time.Millisecond)
+	setDefault(&o.Tick, 50*time.Millisecond)
 	setDefault(&o.BrokerHeartbeat, 2*time.Second)
 	setDefault(&o.BrokerSession, 9*time.Second)
 	setDefault(&o.RequestTimeout, 30*time.Second)
 	setDefault(&o.PreparedTimeout, time.Hour)
+	setDefault(&o.Tokens.MaxLifetime, 7*24*time.Hour)
+	setDefault(&o.Tokens.ExpiryTime, 24*time.Hour)
+	setDefault(&o.Tokens.CheckInterval, time.Hour)
 	setDefault(&o.SnapshotEntries, 100_000)
 	setDefault(&o.SnapshotBytes, 16<<20)
 	setDefault(&o.TrailingBytes, 4<<20)
@@ -120,6 +162,9 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.Defaults.ReplicationFactor, 1)
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Elapsed == nil {
+		o.Elapsed = bootTime
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -159,7 +204,7 @@ func (o Options) validate() error {
 		return errors.New("kraft: the node has neither the broker nor the controller role")
 	case o.Dir == "":
 		return errors.New("kraft: no metadata directory")
-	case len(o.Voters) == 0:
+	case len(o.Voters) == 0 && len(o.Bootstrap) == 0:
 		return errors.New("kraft: no controller quorum voters")
 	case o.Tick < 0 || o.BrokerHeartbeat < 0 || o.BrokerSession < 0 || o.RequestTimeout < 0 || o.PreparedTimeout < 0:
 		return errors.New("kraft: a duration is negative")
@@ -177,9 +222,11 @@ func (o Options) validate() error {
 	}
 	_, voter := o.Voters[o.NodeID]
 	switch {
-	case o.Roles.Controller && !voter:
-		return fmt.Errorf("kraft: node %d has the controller role but is not among the quorum voters", o.NodeID)
-	case !o.Roles.Controller && voter:
+	case o.Roles.Controller && !voter && len(o.Bootstrap) == 0:
+		return fmt.Errorf("kraft: node %d has the controller role but is not among the quorum voters, and there are no bootstrap servers to join by", o.NodeID)
+	case o.StandIn && o.Roles.Controller:
+		return fmt.Errorf("kraft: node %d cannot stand in for another as a controller", o.NodeID)
+	case !o.Roles.Controller && voter && !o.StandIn:
 		return fmt.Errorf("kraft: node %d is a quorum voter but has not the controller role", o.NodeID)
 	}
 	return nil

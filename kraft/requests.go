@@ -21,6 +21,12 @@ const (
 	keyCloseStream    int16 = 1013
 	keyTrimStream     int16 = 1014
 	keyDeletedObjects int16 = 1015
+	keyBrokerWAL      int16 = 1050
+	keyBeginRescue    int16 = 1051
+	keyFinishRescue   int16 = 1052
+	keyBrokerFailed   int16 = 1053
+	keyReclaim        int16 = 1020
+	keyRewriteStream  int16 = 1030
 )
 
 // The stream requests. All are answered by a StreamResponse. Node and NodeEpoch name the asking broker and its registration.
@@ -42,13 +48,39 @@ type (
 		New       []NewObject
 		Compacted []ObjectID
 	}
-	// OpenStreamRequest makes Node the owner of the stream. Epoch is the leader epoch of the stream's partition, which Node leads.
-	OpenStreamRequest struct {
+	// RewriteStreamRequest puts New, objects of the one stream, in the place of what the objects Replaced hold of it, with the same offsets; and says
+	// that everything below Cleaned is compacted by key. Without objects it says only that. Node owns the stream at Epoch.
+	RewriteStreamRequest struct {
 		private
 		Stream    StreamID
 		Epoch     int64
 		Node      int32
 		NodeEpoch int64
+		Cleaned   int64 // a lower one than the present one changes nothing
+		New       []NewObject
+		Replaced  []ObjectID
+	}
+	// OpenStreamRequest makes Node the owner of the stream. Epoch is the leader epoch of the stream's partition, which Node leads. HandedOver says that
+	// node From, which owns the stream at FromEpoch, has handed over all that it has of it. Node may then also be the partition's target: it becomes the
+	// leader, and Epoch is the next leader epoch.
+	OpenStreamRequest struct {
+		private
+		Stream     StreamID
+		Epoch      int64
+		Node       int32
+		NodeEpoch  int64
+		HandedOver bool
+		From       int32
+		FromEpoch  int64
+	}
+	// ReclaimRequest says that Node, which leads the partition at LeaderEpoch and has resigned for a target that did not take over, wants to serve again.
+	ReclaimRequest struct {
+		private
+		Topic       TopicID
+		Partition   int32
+		LeaderEpoch int32
+		Node        int32
+		NodeEpoch   int64
 	}
 	// CloseStreamRequest says that nothing of the stream remains in the WAL of its owner.
 	CloseStreamRequest struct {
@@ -94,6 +126,10 @@ type StreamResponse struct {
 	Code    Code
 	Message string
 	First   ObjectID // PrepareObjects: the ids are First, First+1, …
+	Epoch   int64    // BeginRescue: the broker epoch of the rescue
+	Closed  int64    // FinishRescue: streams that were closed
+	Moved   int64    // FinishRescue: partitions that have got a live leader
+	Left    int64    // FinishRescue: streams that are still to be closed, by the next request
 }
 
 // Err is nil when the request was granted.
@@ -119,6 +155,8 @@ var (
 	_ kmsg.Request  = (*CloseStreamRequest)(nil)
 	_ kmsg.Request  = (*TrimStreamRequest)(nil)
 	_ kmsg.Request  = (*DeletedObjectsRequest)(nil)
+	_ kmsg.Request  = (*ReclaimRequest)(nil)
+	_ kmsg.Request  = (*RewriteStreamRequest)(nil)
 	_ kmsg.Response = (*StreamResponse)(nil)
 )
 
@@ -128,6 +166,8 @@ func (*OpenStreamRequest) Key() int16     { return keyOpenStream }
 func (*CloseStreamRequest) Key() int16    { return keyCloseStream }
 func (*TrimStreamRequest) Key() int16     { return keyTrimStream }
 func (*DeletedObjectsRequest) Key() int16 { return keyDeletedObjects }
+func (*ReclaimRequest) Key() int16        { return keyReclaim }
+func (*RewriteStreamRequest) Key() int16  { return keyRewriteStream }
 func (r *StreamResponse) Key() int16      { return r.key }
 
 func streamResponse(key int16) kmsg.Response { return &StreamResponse{key: key} }
@@ -138,6 +178,8 @@ func (*OpenStreamRequest) ResponseKind() kmsg.Response     { return streamRespon
 func (*CloseStreamRequest) ResponseKind() kmsg.Response    { return streamResponse(keyCloseStream) }
 func (*TrimStreamRequest) ResponseKind() kmsg.Response     { return streamResponse(keyTrimStream) }
 func (*DeletedObjectsRequest) ResponseKind() kmsg.Response { return streamResponse(keyDeletedObjects) }
+func (*ReclaimRequest) ResponseKind() kmsg.Response        { return streamResponse(keyReclaim) }
+func (*RewriteStreamRequest) ResponseKind() kmsg.Response  { return streamResponse(keyRewriteStream) }
 
 // RequestKind returns the kind of request that this response answers.
 func (r *StreamResponse) RequestKind() kmsg.Request { return streamRequest(r.key) }
@@ -145,6 +187,14 @@ func (r *StreamResponse) RequestKind() kmsg.Request { return streamRequest(r.key
 // streamRequest returns an empty stream request of the key, nil if there is none.
 func streamRequest(key int16) kmsg.Request {
 	switch key {
+	case keyBrokerWAL:
+		return &BrokerWALRequest{}
+	case keyBrokerFailed:
+		return &BrokerFailedRequest{}
+	case keyBeginRescue:
+		return &BeginRescueRequest{}
+	case keyFinishRescue:
+		return &FinishRescueRequest{}
 	case keyPrepareObjects:
 		return &PrepareObjectsRequest{}
 	case keyCommitObjects:
@@ -157,6 +207,10 @@ func streamRequest(key int16) kmsg.Request {
 		return &TrimStreamRequest{}
 	case keyDeletedObjects:
 		return &DeletedObjectsRequest{}
+	case keyReclaim:
+		return &ReclaimRequest{}
+	case keyRewriteStream:
+		return &RewriteStreamRequest{}
 	}
 	return nil
 }
@@ -180,39 +234,81 @@ func (r *CommitObjectsRequest) AppendTo(dst []byte) []byte {
 	dst = wire.AppendVarint(dst, int64(r.Node))
 	dst = wire.AppendVarint(dst, r.NodeEpoch)
 	dst = wire.AppendBool(dst, r.Extends)
-	dst = wire.AppendUvarint(dst, uint64(len(r.New)))
-	for _, o := range r.New {
-		dst = wire.AppendVarint(dst, int64(o.ID))
-		dst = append(dst, byte(o.Kind))
-		dst = wire.AppendVarint(dst, o.Size)
-		dst = record.AppendRanges(dst, o.Ranges)
-	}
-	return record.AppendObjectIDs(dst, r.Compacted)
+	return record.AppendObjectIDs(appendNewObjects(dst, r.New), r.Compacted)
 }
 
 // ReadFrom parses the wire form.
 func (r *CommitObjectsRequest) ReadFrom(src []byte) error {
 	d := wire.NewReader(src)
 	r.Node, r.NodeEpoch, r.Extends = d.Int32(), d.Varint(), d.Bool()
-	r.New = make([]NewObject, d.Count(4))
-	for i := range r.New {
-		o := &r.New[i]
+	r.New, r.Compacted = readNewObjects(d), record.ReadObjectIDs(d)
+	return closeReader(d, r)
+}
+
+func appendNewObjects(dst []byte, objects []NewObject) []byte {
+	dst = wire.AppendUvarint(dst, uint64(len(objects)))
+	for _, o := range objects {
+		dst = wire.AppendVarint(dst, int64(o.ID))
+		dst = append(dst, byte(o.Kind))
+		dst = wire.AppendVarint(dst, o.Size)
+		dst = record.AppendRanges(dst, o.Ranges)
+	}
+	return dst
+}
+
+func readNewObjects(d *wire.Reader) []NewObject {
+	objects := make([]NewObject, d.Count(4))
+	for i := range objects {
+		o := &objects[i]
 		o.ID, o.Kind, o.Size = ObjectID(d.Varint()), ObjectKind(d.Byte()), d.Varint()
 		o.Ranges = record.ReadRanges(d)
 	}
-	r.Compacted = record.ReadObjectIDs(d)
+	return objects
+}
+
+// AppendTo appends the wire form.
+func (r *RewriteStreamRequest) AppendTo(dst []byte) []byte {
+	dst = wire.AppendVarint(appendStream(dst, r.Stream, r.Epoch, r.Node, r.NodeEpoch), r.Cleaned)
+	return record.AppendObjectIDs(appendNewObjects(dst, r.New), r.Replaced)
+}
+
+// ReadFrom parses the wire form.
+func (r *RewriteStreamRequest) ReadFrom(src []byte) error {
+	d := wire.NewReader(src)
+	r.Stream, r.Epoch, r.Node, r.NodeEpoch = readStream(d)
+	r.Cleaned = d.Varint()
+	r.New, r.Replaced = readNewObjects(d), record.ReadObjectIDs(d)
 	return closeReader(d, r)
 }
 
 // AppendTo appends the wire form.
 func (r *OpenStreamRequest) AppendTo(dst []byte) []byte {
-	return appendStream(dst, r.Stream, r.Epoch, r.Node, r.NodeEpoch)
+	dst = wire.AppendBool(appendStream(dst, r.Stream, r.Epoch, r.Node, r.NodeEpoch), r.HandedOver)
+	return wire.AppendVarint(wire.AppendVarint(dst, int64(r.From)), r.FromEpoch)
 }
 
 // ReadFrom parses the wire form.
 func (r *OpenStreamRequest) ReadFrom(src []byte) error {
 	d := wire.NewReader(src)
 	r.Stream, r.Epoch, r.Node, r.NodeEpoch = readStream(d)
+	r.HandedOver, r.From, r.FromEpoch = d.Bool(), d.Int32(), d.Varint()
+	return closeReader(d, r)
+}
+
+// AppendTo appends the wire form.
+func (r *ReclaimRequest) AppendTo(dst []byte) []byte {
+	dst = append(dst, r.Topic[:]...)
+	for _, v := range []int64{int64(r.Partition), int64(r.LeaderEpoch), int64(r.Node), r.NodeEpoch} {
+		dst = wire.AppendVarint(dst, v)
+	}
+	return dst
+}
+
+// ReadFrom parses the wire form.
+func (r *ReclaimRequest) ReadFrom(src []byte) error {
+	d := wire.NewReader(src)
+	d.Array(r.Topic[:])
+	r.Partition, r.LeaderEpoch, r.Node, r.NodeEpoch = d.Int32(), d.Int32(), d.Int32(), d.Varint()
 	return closeReader(d, r)
 }
 
@@ -260,13 +356,17 @@ func (r *DeletedObjectsRequest) ReadFrom(src []byte) error {
 func (r *StreamResponse) AppendTo(dst []byte) []byte {
 	dst = wire.AppendVarint(dst, int64(r.Code))
 	dst = wire.AppendString(dst, r.Message)
-	return wire.AppendVarint(dst, int64(r.First))
+	for _, v := range []int64{int64(r.First), r.Epoch, r.Closed, r.Moved, r.Left} {
+		dst = wire.AppendVarint(dst, v)
+	}
+	return dst
 }
 
 // ReadFrom parses the wire form.
 func (r *StreamResponse) ReadFrom(src []byte) error {
 	d := wire.NewReader(src)
 	r.Code, r.Message, r.First = Code(d.Int16()), d.String(), ObjectID(d.Varint())
+	r.Epoch, r.Closed, r.Moved, r.Left = d.Varint(), d.Varint(), d.Varint(), d.Varint()
 	return closeReader(d, r)
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -24,6 +23,9 @@ func (r router) Do(ctx context.Context, req kmsg.Request) (kmsg.Response, error)
 	n := r.n
 	if requestOf(req.Key()) == nil {
 		return nil, fmt.Errorf("%w: controllers do not serve requests of key %d", ErrInvalid, req.Key())
+	}
+	if r, ok := req.(*kmsg.UpdateFeaturesRequest); ok {
+		asVersion1(r)
 	}
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -78,16 +80,21 @@ func (r router) once(ctx context.Context, req kmsg.Request) (kmsg.Response, int6
 	if leader == n.opts.NodeID || n.ctl != nil && n.ctl.active() {
 		return n.local(ctx, req)
 	}
-	addr, ok := n.opts.Voters[leader]
+	addr, ok := n.book.addr(leader)
 	if !ok {
-		if n.core != nil {
+		if member, _ := n.isMember(); n.core != nil && member {
 			return nil, 0, ErrNotController // raft will tell
 		}
-		leader, addr = n.anyVoter()
+		if leader, addr = n.book.any(n.opts.NodeID); addr == "" {
+			return nil, 0, ErrNotController
+		}
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go n.abandon(ctx, cancel, leader, addr)
 	deadline, _ := ctx.Deadline()
 	m := envelope{
-		clusterID: n.opts.ClusterID, node: n.opts.NodeID, timeoutMs: max(1, time.Until(deadline).Milliseconds()),
+		clusterID: n.opts.ClusterID, node: n.opts.NodeID, asker: askerOf(ctx), timeoutMs: max(1, time.Until(deadline).Milliseconds()),
 		key: req.Key(), version: wireVersion(req),
 	}
 	version := req.GetVersion()
@@ -102,6 +109,7 @@ func (r router) once(ctx context.Context, req kmsg.Request) (kmsg.Response, int6
 		}
 		return nil, 0, fmt.Errorf("%w: node %d: %w", ErrTimeout, leader, err)
 	}
+	n.book.silent(addr, false)
 	var out reply
 	if err := out.read(b); err != nil {
 		return nil, 0, fmt.Errorf("%w: answer of node %d: %w", ErrTimeout, leader, err)
@@ -140,42 +148,75 @@ func (n *Node) local(ctx context.Context, req kmsg.Request) (kmsg.Response, int6
 	if n.ctl == nil {
 		return nil, 0, ErrNotController
 	}
-	return n.ctl.do(ctx, req)
+	var resp kmsg.Response
+	var err error
+	switch r := req.(type) {
+	case *kmsg.DescribeQuorumRequest:
+		resp, err = n.describeQuorum(ctx, r)
+	case *kmsg.AddRaftVoterRequest:
+		resp, err = n.addVoter(ctx, r)
+	case *kmsg.RemoveRaftVoterRequest:
+		resp, err = n.removeVoter(ctx, r)
+	default:
+		return n.ctl.do(ctx, req)
+	}
+	return resp, n.Image().Offset(), err
 }
 
-// leader is the node that is believed to be the active controller, -1 if unknown.
+// abandonAfter is how long a node that was asked may still answer when another one is known to lead. One that is there says at once that it does not lead.
+const abandonAfter = 300 * time.Millisecond
+
+// abandon ends a call to a node some time after another one is known to lead, or at once if it is known to be silent: the one that was asked may be cut off, and
+// its answer never come.
+func (n *Node) abandon(ctx context.Context, cancel context.CancelFunc, asked int32, addr string) {
+	for {
+		moved := n.leaders.heard()
+		if now := n.leader(); now != noNode && now != asked {
+			break
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return
+		}
+	}
+	if n.book.isSilent(addr) {
+		cancel()
+		return
+	}
+	timer := time.NewTimer(abandonAfter)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		cancel()
+	case <-ctx.Done():
+	}
+}
+
+// leader is the node that is believed to be the active controller, noNode if unknown.
 func (n *Node) leader() int32 {
 	if n.core != nil {
-		if st := n.core.status.Load(); st.leader != 0 {
-			return nodeID(st.leader)
+		// Raft does not tell one that has been removed when the leader changes.
+		if member, known := n.isMember(); member || !known {
+			if st := n.core.status.Load(); st.leader != 0 || member {
+				return nodeID(st.leader)
+			}
 		}
-		return -1
 	}
 	return n.hint.Load()
 }
 
-// hintLeader is told by others who the leader is. Voters know from raft.
+// hintLeader is told by others who the leader is. Members of the quorum know from raft.
 func (n *Node) hintLeader(id int32) {
-	if _, ok := n.opts.Voters[id]; ok && n.core == nil {
-		n.hint.Store(id)
+	if _, ok := n.book.addr(id); ok && n.hint.Swap(id) != id {
+		n.leaders.ring()
 	}
 }
 
 // forgetLeader is told that a call to a node has failed.
-func (n *Node) forgetLeader(id int32) { n.hint.CompareAndSwap(id, -1) }
+func (n *Node) forgetLeader(id int32) { n.hint.CompareAndSwap(id, noNode) }
 
-// anyVoter picks a voter at random.
-func (n *Node) anyVoter() (int32, string) {
-	ids := make([]int32, 0, len(n.opts.Voters))
-	for id := range n.opts.Voters {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	id := ids[rand.IntN(len(ids))]
-	return id, n.opts.Voters[id]
-}
-
-// leaderChanged returns a channel that is closed when the controller of this node becomes active; nil (never) without one.
+// leaderChanged returns a channel that is closed when the controller of this node becomes active, or another leader is known; nil (never) without one.
 func (n *Node) leaderChanged() <-chan struct{} {
 	if n.ctl == nil {
 		return nil

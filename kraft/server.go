@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -18,7 +19,10 @@ import (
 )
 
 // listener serves the CONTROLLER endpoint: raft messages and private requests of other nodes, and Kafka's controller requests of tools.
-type listener struct{ n *Node }
+type listener struct {
+	n     *Node
+	peers sync.Map // connection id → node id of the member that sends its raft messages on it
+}
 
 const (
 	// connInFlight bounds the requests of one connection that are being served.
@@ -31,9 +35,9 @@ const (
 
 func (n *Node) listen() (*netpoll.Server, error) {
 	return netpoll.Listen(netpoll.Options{
-		Endpoints: []netpoll.Endpoint{n.opts.Listen}, Handler: &listener{n}, Logger: n.opts.Logger, Loops: 1,
+		Endpoints: []netpoll.Endpoint{n.opts.Listen}, Handler: &listener{n: n}, Logger: n.opts.Logger, Loops: 1,
 		ReadBufferBytes: 64 << 10, MaxFrameBytes: maxFrameBytes, InboundBytes: 4 * maxFrameBytes, OutboundBytes: 4 * maxFrameBytes,
-		MaxInFlight: connInFlight, MaxConnections: maxControllerConns,
+		MaxInFlight: connInFlight, Limits: netpoll.Limits{Max: maxControllerConns},
 	})
 }
 
@@ -41,7 +45,11 @@ func (n *Node) listen() (*netpoll.Server, error) {
 func (l *listener) Opened(*netpoll.Conn) {}
 
 // Closed implements netpoll.Handler.
-func (l *listener) Closed(*netpoll.Conn, error) {}
+func (l *listener) Closed(c *netpoll.Conn, _ error) {
+	if node, ok := l.peers.LoadAndDelete(c.ID()); ok {
+		l.n.core.leaderGone(node.(int32))
+	}
+}
 
 // header is a Kafka request header.
 type header struct {
@@ -57,10 +65,12 @@ func (l *listener) Frame(c *netpoll.Conn, frame []byte) netpoll.Verdict {
 		return netpoll.Close
 	}
 	if h.key == keyRaft {
-		if err := l.n.fromPeer(body); err != nil {
+		from, err := l.n.fromPeer(body)
+		if err != nil {
 			l.n.logger.Warn("kraft: raft messages refused", "remote", c.RemoteAddr(), "error", err)
 			return netpoll.Close
 		}
+		l.peers.LoadOrStore(c.ID(), from)
 		return netpoll.Next
 	}
 	body = append([]byte(nil), body...) // the frame is valid until return only
@@ -106,6 +116,13 @@ func (n *Node) serve(h header, body []byte) ([]byte, error) {
 		return n.serveFetchLog(body)
 	case keyFetchSnapshot:
 		return n.serveFetchSnapshot(body)
+	case keyHello:
+		return n.serveHello(body)
+	}
+	if IsToolKey(h.key) {
+		ctx, cancel := context.WithTimeout(n.ctx, n.opts.RequestTimeout)
+		defer cancel()
+		return n.ServeTool(ctx, h.key, body)
 	}
 	return n.serveKafka(h, body)
 }
@@ -117,24 +134,39 @@ func (n *Node) checkCluster(clusterID string) error {
 	return nil
 }
 
-func (n *Node) fromPeer(body []byte) error {
+// fromPeer takes the raft messages of a member, and returns which.
+func (n *Node) fromPeer(body []byte) (from int32, err error) {
 	var f raftFrame
 	if err := f.read(body); err != nil {
-		return err
+		return 0, err
 	}
 	if err := n.checkCluster(f.clusterID); err != nil {
-		return err
+		return 0, err
 	}
-	if _, ok := n.opts.Voters[f.from]; !ok || f.to != n.opts.NodeID || f.from == f.to {
-		return refuse(CodeInvalid, "raft messages from node %d to node %d reached node %d", f.from, f.to, n.opts.NodeID)
+	if f.to != n.opts.NodeID || f.from == f.to {
+		return 0, refuse(CodeInvalid, "raft messages from node %d to node %d reached node %d", f.from, f.to, n.opts.NodeID)
 	}
+	if _, ok := n.book.addr(f.from); !ok {
+		n.book.heard(f.addr) // if this node is the one that is behind, it will learn it there
+		return 0, refuse(CodeInvalid, "raft messages from node %d, which is no member of the quorum", f.from)
+	}
+	// Raft knows members by their ids. A member that has lost its disk does not know what it has promised, and must not pass for the one it was.
+	none := [16]byte{}
+	if v, ok, _ := n.book.member(f.from); ok && v.Directory != none && f.fromDirectory != none && v.Directory != f.fromDirectory {
+		return 0, refuse(CodeInvalid, "raft messages from node %d with metadata directory %s, the member of the quorum has %s: after the loss of a disk, remove "+
+			"the old voter and add the new one", f.from, uuidText(f.fromDirectory), uuidText(v.Directory))
+	}
+	if f.toDirectory != none && n.directory != none && f.toDirectory != n.directory {
+		return 0, refuse(CodeInvalid, "raft messages for node %d with metadata directory %s, this one is %s", f.to, uuidText(f.toDirectory), uuidText(n.directory))
+	}
+	n.peers.moved(f.from, f.addr)
 	for _, b := range f.messages {
 		m := &pb.Message{}
 		if err := proto.Unmarshal(b, m); err != nil {
-			return err
+			return 0, err
 		}
 		if m.Type == nil || m.GetFrom() != raftID(f.from) {
-			return refuse(CodeInvalid, "raft message of type %v from %d in a frame of node %d", m.GetType(), m.GetFrom(), f.from)
+			return 0, refuse(CodeInvalid, "raft message of type %v from %d in a frame of node %d", m.GetType(), m.GetFrom(), f.from)
 		}
 		if m.GetType() == pb.MsgSnap {
 			n.receiveSnapshot(m)
@@ -142,7 +174,7 @@ func (n *Node) fromPeer(body []byte) error {
 		}
 		n.core.fromPeer(m)
 	}
-	return nil
+	return f.from, nil
 }
 
 func (n *Node) serveEnvelope(body []byte) ([]byte, error) {
@@ -168,7 +200,7 @@ func (n *Node) serveEnvelope(body []byte) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, time.Duration(min(max(m.timeoutMs, 1), time.Hour.Milliseconds()))*time.Millisecond)
 	defer cancel()
-	resp, offset, err := n.local(ctx, req)
+	resp, offset, err := n.local(AskedBy(ctx, m.asker), req)
 	if err != nil {
 		return fail(err)
 	}
@@ -179,7 +211,7 @@ func (n *Node) serveEnvelope(body []byte) ([]byte, error) {
 
 // serveKafka answers Kafka's own requests, of tools that were pointed at the controllers.
 func (n *Node) serveKafka(h header, body []byte) ([]byte, error) {
-	kinds := append([]kind{{key: 18, min: 0, max: 4}, {key: 55, min: 0, max: 2}}, controllerKinds...)
+	kinds := append([]kind{{key: 18, min: 0, max: 4}, {key: 60, min: 0, max: 2}}, controllerKinds...)
 	var known *kind
 	for i := range kinds {
 		if kinds[i].key == h.key {
@@ -210,8 +242,15 @@ func (n *Node) serveKafka(h header, body []byte) ([]byte, error) {
 	switch h.key {
 	case 18:
 		return apiVersions(h.version, 0, kinds).AppendTo(nil), nil // its response header has no tags in any version
-	case 55:
-		resp = n.describeQuorum(req.(*kmsg.DescribeQuorumRequest))
+	case 55: // not passed on: as in Kafka, a controller that does not lead says so, and the client goes to the one that does
+		ctx, cancel := context.WithTimeout(n.ctx, n.opts.RequestTimeout)
+		defer cancel()
+		var err error
+		if resp, err = n.describeQuorum(ctx, req.(*kmsg.DescribeQuorumRequest)); err != nil {
+			resp = failedResponse(req, err)
+		}
+	case 60:
+		resp = n.describeCluster(req.(*kmsg.DescribeClusterRequest))
 	default:
 		ctx, cancel := context.WithTimeout(n.ctx, n.opts.RequestTimeout)
 		defer cancel()
@@ -313,6 +352,39 @@ func failedResponse(req kmsg.Request, err error) kmsg.Response {
 			resp.Resources = append(resp.Resources, kmsg.IncrementalAlterConfigsResponseResource{ErrorCode: code, ErrorMessage: &text, ResourceType: x.ResourceType, ResourceName: x.ResourceName})
 		}
 		return resp
+	case *kmsg.CreateDelegationTokenRequest:
+		resp := r.ResponseKind().(*kmsg.CreateDelegationTokenResponse)
+		resp.ErrorCode = code
+		return resp
+	case *kmsg.RenewDelegationTokenRequest:
+		resp := r.ResponseKind().(*kmsg.RenewDelegationTokenResponse)
+		resp.ErrorCode = code
+		return resp
+	case *kmsg.ExpireDelegationTokenRequest:
+		resp := r.ResponseKind().(*kmsg.ExpireDelegationTokenResponse)
+		resp.ErrorCode = code
+		return resp
+	case *kmsg.UpdateFeaturesRequest:
+		resp := r.ResponseKind().(*kmsg.UpdateFeaturesResponse)
+		resp.ErrorCode, resp.ErrorMessage, resp.Results = code, &text, []kmsg.UpdateFeaturesResponseResult{}
+		return resp
+	case *kmsg.DescribeQuorumRequest:
+		if code == kafkaNotController {
+			code = kafkaNotLeader
+		}
+		return failedQuorum(r, code)
+	case *kmsg.AddRaftVoterRequest:
+		resp := r.ResponseKind().(*kmsg.AddRaftVoterResponse)
+		resp.ErrorCode, resp.ErrorMessage = code, &text
+		return resp
+	case *kmsg.RemoveRaftVoterRequest:
+		resp := r.ResponseKind().(*kmsg.RemoveRaftVoterResponse)
+		resp.ErrorCode, resp.ErrorMessage = code, &text
+		return resp
+	case *kmsg.UpdateRaftVoterRequest:
+		resp := r.ResponseKind().(*kmsg.UpdateRaftVoterResponse)
+		resp.ErrorCode = code
+		return resp
 	case *kmsg.BrokerRegistrationRequest:
 		resp := r.ResponseKind().(*kmsg.BrokerRegistrationResponse)
 		resp.ErrorCode, resp.BrokerEpoch = code, -1
@@ -351,7 +423,7 @@ func (n *Node) fetchLog(m *fetchLog) (out logPiece) {
 	if err := n.checkCluster(m.clusterID); err != nil {
 		return fail(err)
 	}
-	n.observers.seen(m.node, m.from)
+	n.observers.seen(m.node, m.directory, m.from, n.Image().Offset())
 	storage := n.log.Storage()
 	first, err := storage.FirstIndex()
 	if err != nil {
@@ -360,11 +432,28 @@ func (n *Node) fetchLog(m *fetchLog) (out logPiece) {
 	if m.from+1 >= int64(first) {
 		ctx, cancel := context.WithTimeout(n.ctx, time.Duration(min(max(m.waitMs, 0), 60_000))*time.Millisecond)
 		defer cancel()
-		_ = n.applier.wait(ctx, n.stopping, func(img *Image) bool { return img.Offset() > m.from })
-		if n.Image().Offset() <= m.from {
+		// A voter that has no leader has no news either, and says so, so that the observer can go elsewhere.
+		moved := n.leaders.heard()
+		if n.leader() == noNode {
+			cancel()
+		}
+		go func() {
+			for n.leader() != noNode {
+				select {
+				case <-moved:
+					moved = n.leaders.heard()
+				case <-ctx.Done():
+					return
+				}
+			}
+			cancel()
+		}()
+		_ = n.applier.wait(ctx, n.stopping, func(img *Image) bool { return n.applier.logged(img) > m.from })
+		end := n.applier.logged(n.Image())
+		if end <= m.from {
 			return out
 		}
-		ents, err := storage.Entries(uint64(m.from)+1, uint64(n.Image().Offset())+1, uint64(min(max(m.maxBytes, 1), maxBatchBytes)))
+		ents, err := storage.Entries(uint64(m.from)+1, uint64(end)+1, uint64(min(max(m.maxBytes, 1), maxBatchBytes)))
 		if err == nil {
 			if out.entries, err = entriesOf(ents); err != nil {
 				return fail(err)

@@ -72,9 +72,7 @@ func (c *rawClient) do(req kmsg.Request) (kmsg.Response, error) {
 }
 
 func TestControllerListenerSpeaksKafka(t *testing.T) {
-	c := newCluster(t, 3, func(o *Options) {
-		o.ControllerEndpoints = []BrokerEndpoint{{Name: "CONTROLLER", Host: "localhost", Port: 9093}}
-	})
+	c := newCluster(t, 3, nil)
 	c.startAll()
 	for _, n := range c.nodes {
 		register(t, n)
@@ -139,7 +137,7 @@ func TestControllerListenerSpeaksKafka(t *testing.T) {
 	}
 	r := resp.(*kmsg.DescribeQuorumResponse)
 	p := r.Topics[0].Partitions[0]
-	if p.ErrorCode != 0 || p.LeaderID != leader.opts.NodeID || len(p.CurrentVoters) != 3 || p.HighWatermark < 5 || len(r.Nodes) != 1 {
+	if p.ErrorCode != 0 || p.LeaderID != leader.opts.NodeID || len(p.CurrentVoters) != 3 || p.HighWatermark < 5 || len(r.Nodes) != 3 {
 		t.Errorf("%+v", r)
 	}
 	if resp, err = dialRaw(t, follower).do(q); err != nil || resp.(*kmsg.DescribeQuorumResponse).Topics[0].Partitions[0].ErrorCode != 6 {

@@ -2,9 +2,11 @@ package kraft
 
 import (
 	"errors"
+	"flag"
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
+	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,291 +19,86 @@ import (
 	"github.com/ringmq/ringmq/kraft/internal/snapfile"
 )
 
-// The simulation runs three voters in one goroutine, on disks that lose what was not acknowledged and a network that drops, repeats, delays and reorders.
-// Everything random comes from one seed: elections are called by the simulation (raft's own jitter is not seeded), and what a node does next is drawn
-// step by step: deliver its mail, handle a Ready, write a part of what waits for the disk, apply a part of what is committed. Clients ask any node at
-// any time. The invariants are checked after every step.
+// The simulation runs five controllers, of which three found the cluster, and three brokers in one goroutine, under virtual time, on disks that are
+// slow and lose what was not acknowledged, and a network that drops, repeats, delays, reorders and is cut, one way or both. Everything random comes from one seed:
+// elections are called by the simulation (raft's own jitter is not seeded), and what a node does next is drawn step by step: deliver its mail, handle a
+// Ready, write a part of what waits for the disk, apply a part of what is committed. Members of the quorum come and go; processes are stopped for a while, and find what has waited for them; some sequences of faults are
+// plotted (sim_plots_test.go). The invariants are checked after every step: one leader and one active controller per term, also across a restart, no leader that is no voter,
+// nobody confirmed as the leader of a term after another has been elected in a later one, a configuration of the quorum that never goes back on a node, one change of
+// it at a time, one owner per epoch of a stream, nothing granted to a registration that has been replaced, nothing committed by a fenced owner, equal entries and
+// images at equal offsets, answers without a commit that know everything that was acknowledged before; and in the end, that nothing acknowledged is lost.
+
+const (
+	simSession  = 4 * time.Second // a step is a millisecond
+	simBeat     = 300 * time.Millisecond
+	simPrepared = 20 * time.Second
+	simElection = 400 * time.Millisecond
+	simTopics   = 4
+)
 
 type simulation struct {
-	t     *testing.T
-	rng   *rand.Rand
-	now   time.Time
-	nodes []*simNode
-	wire  []*pb.Message // on its way, in no order
-	calm  bool          // no faults any more
+	t       *testing.T
+	rng     *rand.Rand
+	now     time.Time
+	nodes   []*simNode
+	brokers []*simBroker
+	wire    []*pb.Message // on its way, in no order
+	calls   []*simCall    // likewise
+	served  []*simCall
+	late    []*simCall // copies of requests that arrive long after the sender has given up; nobody waits for their answers
+	plots   []simPlot
+	hard    bool                   // half of the simulations are; the others leave out what makes them slow to get anywhere, so that the rest happens more often there
+	small   bool                   // the quorum tends to be of one or two
+	cuts    map[[2]int32]time.Time // until when nothing passes from one to another
+	calm    bool                   // no faults any more
+	quiet   bool                   // no requests any more
+	model   *simModel
 
-	entries map[int64]uint64 // digest of each applied entry, by index
-	images  map[int64]uint64 // digest of each published image, by offset
-	active  map[int64]int32  // which node was the active controller of a term
-	asked   []*simRequest
+	entries map[int64]uint64  // digest of each applied entry, by index
+	images  map[int64]uint64  // digest of each published image, by offset
+	active  map[int64]int32   // which node was the active controller of a term
+	leaders map[int64]simLife // which life of which node led in a term
+	owners  map[simEpoch]simOwner
+	ends    map[StreamID]int64 // what was acknowledged
 	granted map[string]TopicID
-	names   int // of topics asked for
+	newest  int64 // the highest term in which somebody has led
+	acked   int64 // everything up to here is committed, and somebody was told
+	names   int   // of topics asked for
 	counts  map[string]int
 }
 
-type simRequest struct {
-	name string
-	p    *pending
-	resp kmsg.Response
-}
-
-// simNode is one voter. What is above the disk goes with every crash.
-type simNode struct {
-	s       *simulation
-	id      int32
-	disk    *simDisk
-	core    *core
-	ctl     *controller
-	applier *applier
-	machine *machine
-	appends []appendItem
-	applies []applyItem
-	up      bool
-	broken  error
-}
-
-// simDisk is a raft log that survives a crash.
-type simDisk struct {
-	s     *simulation
-	mem   *raft.MemoryStorage
-	conf  *pb.ConfState
-	snaps map[snapfile.ID]*Image // files
-	last  snapfile.ID            // the newest that the log knows
-	tear  bool                   // the next write is cut short by a crash
-}
-
-var errCrash = errors.New("simulated crash")
-
-func (d *simDisk) Storage() raft.Storage { return d.mem }
-
-func (d *simDisk) Append(hs *pb.HardState, ents []*pb.Entry) error {
-	if d.tear {
-		// Any prefix of the entries, and not the hard state, which follows them.
-		d.tear = false
-		if err := d.mem.Append(ents[:d.s.rng.IntN(len(ents)+1)]); err != nil {
-			return err
-		}
-		return errCrash
-	}
-	if err := d.mem.Append(ents); err != nil {
-		return err
-	}
-	if raft.IsEmptyHardState(hs) {
-		return nil
-	}
-	return d.mem.SetHardState(hs)
-}
-
-func (d *simDisk) meta(id snapfile.ID) *pb.Snapshot {
-	return &pb.Snapshot{Metadata: &pb.SnapshotMetadata{Index: new(uint64(id.Index)), Term: new(uint64(id.Term)), ConfState: d.conf}}
-}
-
-func (d *simDisk) Install(id snapfile.ID) error {
-	d.last = id
-	hs, _, err := d.mem.InitialState()
-	if err != nil {
-		return err
-	}
-	if err := d.mem.ApplySnapshot(d.meta(id)); err != nil {
-		return err
-	}
-	return d.mem.SetHardState(&pb.HardState{Term: new(hs.GetTerm()), Vote: new(hs.GetVote()), Commit: new(max(hs.GetCommit(), uint64(id.Index)))})
-}
-
-func (d *simDisk) Load(id snapfile.ID) (*Image, error) {
-	if img := d.snaps[id]; img != nil {
-		return img, nil
-	}
-	return nil, fmt.Errorf("no file of snapshot %d", id.Index)
-}
-
-func (d *simDisk) Compact(id snapfile.ID, trailing, applied int64) error {
-	if _, err := d.mem.CreateSnapshot(uint64(id.Index), d.conf, nil); err != nil {
-		if errors.Is(err, raft.ErrSnapOutOfDate) {
-			return nil
-		}
-		return err
-	}
-	d.last = id
-	if to := uint64(max(0, min(id.Index, applied)-trailing)); to > 0 {
-		if err := d.mem.Compact(to); err != nil && !errors.Is(err, raft.ErrCompacted) {
-			return err
-		}
-	}
-	return nil
-}
-
-// reopen is what a restart reads: everything that was written.
-func (d *simDisk) reopen() error {
-	old := d.mem
-	hs, _, err := old.InitialState()
-	if err != nil {
-		return err
-	}
-	last, _ := old.LastIndex()
-	d.mem = raft.NewMemoryStorage()
-	if err := d.mem.ApplySnapshot(d.meta(d.last)); err != nil {
-		return err
-	}
-	if hs != nil {
-		if err := d.mem.SetHardState(proto.Clone(hs).(*pb.HardState)); err != nil {
-			return err
-		}
-	}
-	if last > uint64(d.last.Index) {
-		ents, err := old.Entries(uint64(d.last.Index)+1, last+1, 1<<60)
-		if err != nil {
-			return err
-		}
-		return d.mem.Append(ents)
-	}
-	return nil
-}
-
-// submit implements proposer: there is one goroutine, so the loop is here.
-func (n *simNode) submit(term int64, data []byte) error {
-	return n.core.propose(&proposal{term: term, data: data})
-}
-
-// stopped implements proposer.
-func (n *simNode) stopped() <-chan struct{} { return n.core.stop }
-
-// send implements transport.
-func (n *simNode) send(m *pb.Message) { n.s.wire = append(n.s.wire, proto.Clone(m).(*pb.Message)) }
-
 func newSimulation(t *testing.T, seed uint64) *simulation {
 	s := &simulation{
-		t: t, rng: rand.New(rand.NewPCG(seed, 4)), now: time.UnixMilli(1_700_000_000_000),
-		entries: make(map[int64]uint64), images: make(map[int64]uint64), active: make(map[int64]int32), granted: make(map[string]TopicID),
-		counts: make(map[string]int),
+		t: t, rng: rand.New(rand.NewPCG(seed, 4)), now: time.UnixMilli(1_700_000_000_000), cuts: make(map[[2]int32]time.Time),
+		entries: make(map[int64]uint64), images: make(map[int64]uint64), active: make(map[int64]int32), leaders: make(map[int64]simLife), owners: make(map[simEpoch]simOwner),
+		ends: make(map[StreamID]int64), granted: make(map[string]TopicID), counts: make(map[string]int),
 	}
-	for id := int32(1); id <= 3; id++ {
-		d := &simDisk{
-			s: s, mem: raft.NewMemoryStorage(), conf: &pb.ConfState{Voters: []uint64{raftID(1), raftID(2), raftID(3)}}, snaps: make(map[snapfile.ID]*Image),
-		}
-		if err := d.reopen(); err != nil {
-			t.Fatal(err)
+	s.model = &simModel{
+		s: s, next: 1, brokers: make(map[int32]int64), streams: make(map[StreamID]simEpoch), owner: make(map[simEpoch]int32),
+		ends: make(map[StreamID]int64), committed: make(map[ObjectID]simOwner), conf: confOf(image.New(), []int32{1, 2, 3}),
+	}
+	s.hard, s.small = s.rng.IntN(2) == 0, s.rng.IntN(4) == 0
+	for id := int32(1); id <= 5; id++ {
+		d := &simDisk{s: s, mem: raft.NewMemoryStorage(), snaps: make(map[snapfile.ID]*Image)}
+		if id <= 3 {
+			d.founders = []int32{1, 2, 3}
 		}
 		n := &simNode{s: s, id: id, disk: d}
 		s.nodes = append(s.nodes, n)
 		n.start()
 	}
+	for id := int32(11); id <= 13; id++ {
+		b := &simBroker{s: s, id: id, ask: 1}
+		s.brokers = append(s.brokers, b)
+		b.start()
+	}
 	return s
 }
 
-func (n *simNode) start() {
-	s := n.s
-	o := Options{
-		NodeID: n.id, ClusterID: testCluster, Voters: map[int32]string{1: "", 2: "", 3: ""}, Logger: testLogger(s.t), Now: func() time.Time { return s.now },
-	}.withDefaults()
-	cfg := coreConfig(o)
-	cfg.ElectionTick = 1 << 30 // the simulation calls elections
-	img := n.disk.snaps[n.disk.last]
-	if n.disk.last == (snapfile.ID{}) {
-		img = image.New()
-	}
-	var err error
-	if n.core, err = newCore(o, cfg, n.disk, n, img.Offset(), func(err error) { n.broken = err }); err != nil {
-		s.t.Fatal(err)
-	}
-	n.ctl = newController(o, n)
-	n.applier = &applier{ctl: n.ctl, subs: newSubscribers(img)}
-	n.applier.image.Store(img)
-	n.machine = &machine{applier: n.applier, ctl: n.ctl, respond: n.core.respond}
-	n.appends, n.applies, n.up = nil, nil, true
-}
-
-func (n *simNode) crash() {
-	n.s.counts["crash"]++
-	n.up = false
-	n.ctl.deactivate()
-}
-
-func drain[T any](q *queue[T]) []T {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	items := q.items
-	q.items = nil
-	return items
-}
-
-// work lets the node do one thing.
-func (n *simNode) work() {
-	s := n.s
-	switch s.rng.IntN(4) {
-	case 0:
-		n.core.deliver()
-	case 1:
-		if n.core.rn.HasReady() {
-			var role roleChange
-			if st := n.core.status.Load(); st != nil {
-				role = roleChange{term: st.term, leader: st.isLeader}
-			}
-			n.core.ready(&role)
-			n.appends = append(n.appends, drain(n.core.appends)...)
-			n.applies = append(n.applies, drain(n.core.applies)...)
-		}
-	case 2:
-		if len(n.appends) == 0 {
-			return
-		}
-		k := 1 + s.rng.IntN(len(n.appends))
-		n.disk.tear = !s.calm && s.rng.IntN(200) == 0
-		err := n.core.appendAll(n.appends[:k], 0)
-		n.disk.tear = false
-		n.appends = n.appends[k:]
-		n.applies = append(n.applies, drain(n.core.applies)...)
-		switch {
-		case errors.Is(err, errCrash):
-			s.counts["torn write"]++
-			n.crash()
-		case err != nil:
-			s.t.Fatalf("node %d: %v", n.id, err)
-		}
-	case 3:
-		if len(n.applies) == 0 {
-			return
-		}
-		k := 1 + s.rng.IntN(len(n.applies))
-		for _, it := range n.applies[:k] {
-			n.step(it)
-		}
-		n.applies = n.applies[k:]
-	}
-}
-
-func (n *simNode) step(it applyItem) {
-	s := n.s
-	before := n.applier.image.Load().Offset()
-	if err := n.machine.step(it); err != nil {
-		s.t.Fatalf("node %d: %v", n.id, err)
-	}
-	for _, e := range it.msg.GetEntries() {
-		h := fnv.New64a()
-		fmt.Fprint(h, e.GetTerm(), e.GetData())
-		s.same(s.entries, int64(e.GetIndex()), h.Sum64(), "entry", n)
-	}
-	if img := n.applier.image.Load(); img.Offset() != before {
-		s.same(s.images, img.Offset(), digest(s.t, img), "image", n)
-	}
-	n.ctl.mu.Lock()
-	term := n.ctl.mu.term
-	n.ctl.mu.Unlock()
-	if term > 0 {
-		if other, ok := s.active[term]; ok && other != n.id {
-			s.t.Fatalf("nodes %d and %d are both active in term %d", other, n.id, term)
-		}
-		if _, ok := s.active[term]; !ok {
-			s.counts["term"]++
-		}
-		s.active[term] = n.id
-	}
-}
-
 // same requires that a value is what it was when it was seen first.
-func (s *simulation) same(seen map[int64]uint64, at int64, value uint64, what string, n *simNode) {
+func (s *simulation) same(seen map[int64]uint64, at int64, value uint64, what string, node int32) {
 	if old, ok := seen[at]; ok && old != value {
-		s.t.Fatalf("%s at %d of node %d differs from what another node had", what, at, n.id)
+		s.t.Fatalf("%s at %d of node %d differs from what another node had", what, at, node)
 	}
 	seen[at] = value
 }
@@ -309,49 +106,164 @@ func (s *simulation) same(seen map[int64]uint64, at int64, value uint64, what st
 // step makes one thing happen.
 func (s *simulation) step() {
 	s.now = s.now.Add(time.Millisecond)
+	s.unfold()
 	n := s.nodes[s.rng.IntN(len(s.nodes))]
-	switch x := s.rng.IntN(1000); {
+	x := s.rng.IntN(1000)
+	switch {
+	case x < 4:
+		if !s.calm {
+			s.fault(n)
+		}
+	case x < 130:
+		s.brokers[s.rng.IntN(len(s.brokers))].step()
+	case x < 220:
+		s.deliverCall()
+	case x < 480:
+		s.deliver()
 	case !n.up:
-		if s.calm || x < 5 {
-			if err := n.disk.reopen(); err != nil {
-				s.t.Fatal(err)
-			}
+		if s.calm || x < 490 {
 			n.start()
 		}
-	case x < 1 && !s.calm && s.rng.IntN(4) == 0:
-		n.crash()
-	case x < 8 && s.leaders() == 0 || x < 1 && !s.calm:
-		// The node's patience is over.
-		if n.core.status.Load().isLeader {
-			return
-		}
-		s.counts["election"]++
-		_ = n.core.rn.ForgetLeader()
-		_ = n.core.rn.Campaign()
-	case x < 30:
-		n.core.rn.Tick()
-	case x < 60:
-		s.ask(n)
-	case x < 64:
+	case n.paused.After(s.now) && !s.calm:
+	case x < 560:
+		s.tick(n)
+	case x < 564:
 		s.snapshot(n)
-	case x < 66:
+	case x < 568:
 		n.ctl.housekeeping()
-	case x < 400:
-		s.deliver()
+	case x < 580:
+		s.changeMembers(n)
+	case x < 592:
+		n.observe()
 	default:
 		n.work()
 	}
+	if len(n.waiting) > 0 && (s.calm || !n.paused.After(s.now)) {
+		s.wire, n.waiting = append(s.wire, n.waiting...), nil
+	}
+	n.lead()
 	s.collect()
 }
 
-func (s *simulation) leaders() int {
-	count := 0
-	for _, n := range s.nodes {
-		if n.up && n.core.status.Load().isLeader {
-			count++
+// tick lets time pass for a leader. A follower's timeout is the simulation's: raft's own is not seeded.
+func (s *simulation) tick(n *simNode) {
+	st := n.core.status.Load()
+	if st.isLeader {
+		n.core.rn.Tick()
+		n.core.publishStatus(roleChange{term: st.term, leader: true}, true)
+		n.core.giveUpSnapshots(time.Hour)
+		return
+	}
+	if s.now.Sub(n.heard) < n.patient {
+		return
+	}
+	s.counts["election"]++
+	n.heard = s.now
+	n.beImpatient()
+	_ = n.core.rn.ForgetLeader()
+	_ = n.core.rn.Campaign()
+}
+
+// fault makes something go wrong.
+func (s *simulation) fault(n *simNode) {
+	other := s.nodes[s.rng.IntN(len(s.nodes))].id
+	if s.rng.IntN(3) == 0 {
+		other = s.brokers[s.rng.IntN(len(s.brokers))].id
+	}
+	until := s.now.Add(time.Duration(s.rng.Int64N(int64(4 * simElection))))
+	what := s.rng.IntN(14)
+	if what >= 10 && !s.hard {
+		return
+	}
+	switch what {
+	case 10:
+		s.counts["controller paused"]++
+		if n.paused = until; s.rng.IntN(2) == 0 {
+			s.answerAsleep()
+		}
+	case 11:
+		s.counts["slow applier"]++
+		n.lazy = until
+	case 12:
+		s.returnUnaware()
+	case 13:
+		s.standUnwritten(n)
+	case 8, 9: // at its next chosen point
+		n.doom = simPoint(1 + s.rng.IntN(int(simPoints)))
+	case 0:
+		if n.up {
+			n.crash()
+		}
+	case 1:
+		s.counts["slow disk"]++
+		n.slow = until
+	case 2: // one link, one way
+		s.counts["cut"]++
+		s.cuts[[2]int32{n.id, other}] = until
+	case 3: // a node from all others, both ways
+		s.counts["isolated"]++
+		s.isolate(n.id, until, true, true)
+	case 4: // one way
+		s.counts["isolated one way"]++
+		out := s.rng.IntN(2) == 0
+		s.isolate(n.id, until, out, !out)
+	case 6, 7: // the cluster falls into two parts
+		s.counts["split"]++
+		s.split(until)
+	case 5: // it has had enough of its leader
+		if n.up && !n.core.status.Load().isLeader {
+			n.heard = s.now.Add(-time.Hour)
 		}
 	}
-	return count
+}
+
+func (s *simulation) isolate(id int32, until time.Time, out, in bool) {
+	for _, n := range s.nodes {
+		if out {
+			s.cuts[[2]int32{id, n.id}] = until
+		}
+		if in {
+			s.cuts[[2]int32{n.id, id}] = until
+		}
+	}
+	for _, b := range s.brokers {
+		if out {
+			s.cuts[[2]int32{id, b.id}] = until
+		}
+		if in {
+			s.cuts[[2]int32{b.id, id}] = until
+		}
+	}
+}
+
+func (s *simulation) split(until time.Time) {
+	var sides [2][]int32
+	for _, n := range s.nodes {
+		side := s.rng.IntN(2)
+		sides[side] = append(sides[side], n.id)
+	}
+	for _, b := range s.brokers {
+		side := s.rng.IntN(2)
+		sides[side] = append(sides[side], b.id)
+	}
+	for _, a := range sides[0] {
+		for _, b := range sides[1] {
+			s.cuts[[2]int32{a, b}], s.cuts[[2]int32{b, a}] = until, until
+		}
+	}
+}
+
+// lost says whether what is sent now does not arrive.
+func (s *simulation) lost(from, to int32) bool {
+	return !s.calm && (s.cuts[[2]int32{from, to}].After(s.now) || s.rng.IntN(40) == 0)
+}
+
+// take picks what is delivered next of n things on their way.
+func (s *simulation) take(n int) int {
+	if s.calm || s.rng.IntN(2) == 0 {
+		return 0 // mostly in order, or nothing would ever work
+	}
+	return s.rng.IntN(n)
 }
 
 // deliver takes a message off the wire.
@@ -359,24 +271,29 @@ func (s *simulation) deliver() {
 	if len(s.wire) == 0 {
 		return
 	}
-	i := s.rng.IntN(len(s.wire))
-	if s.rng.IntN(2) == 0 || s.calm {
-		i = 0 // mostly in order, or nothing would ever work
-	}
+	i := s.take(len(s.wire))
 	m := s.wire[i]
-	fault := s.rng.IntN(100)
-	if s.calm {
-		fault = 100
-	}
-	if fault >= 3 { // or it will come again
+	if s.calm || s.rng.IntN(40) != 0 { // or it will come again
 		s.wire = append(s.wire[:i:i], s.wire[i+1:]...)
 	}
 	to, from := s.nodes[nodeID(m.GetTo())-1], s.nodes[nodeID(m.GetFrom())-1]
-	if fault >= 3 && fault < 8 || !to.up {
+	if to.paused.After(s.now) && !s.calm {
+		if len(to.waiting) < maxRemote {
+			to.waiting = append(to.waiting, m) // its kernel takes it
+		}
+		return
+	}
+	if !to.up || s.lost(from.id, to.id) {
 		if m.GetType() == pb.MsgSnap && from.up {
 			from.core.rn.ReportSnapshot(m.GetTo(), raft.SnapshotFailure)
 		}
 		return
+	}
+	switch m.GetType() {
+	case pb.MsgHeartbeat, pb.MsgApp, pb.MsgSnap:
+		if to.core.status.Load().leader == m.GetFrom() {
+			to.heard = s.now
+		}
 	}
 	if m.GetType() != pb.MsgSnap {
 		to.core.fromPeer(proto.Clone(m).(*pb.Message))
@@ -398,74 +315,223 @@ func (s *simulation) deliver() {
 	to.core.fromPeer(proto.Clone(m).(*pb.Message))
 }
 
-// snapshot takes one of the node's image.
-func (s *simulation) snapshot(n *simNode) {
-	img := n.applier.image.Load()
-	id := snapfile.ID{Index: img.Offset(), Term: img.Term()}
-	if id.Index <= n.disk.last.Index {
-		return
+// news is what another controller has to tell to one that has everything up to from; nil if there is nothing, or nobody hears.
+func (s *simulation) news(to int32, from int64) *logPiece {
+	n := s.nodes[s.rng.IntN(len(s.nodes))]
+	if !n.up || n.id == to || s.lost(to, n.id) || s.lost(n.id, to) {
+		return nil
 	}
-	s.counts["snapshot"]++
-	n.disk.snaps[id] = img
-	n.appends = append(n.appends, appendItem{compact: &id})
+	end := n.applier.logged(n.image())
+	if end <= from {
+		return nil
+	}
+	if first, _ := n.disk.mem.FirstIndex(); uint64(from)+1 < first {
+		if n.disk.last.Index <= from {
+			return nil
+		}
+		return &logPiece{image: n.disk.snaps[n.disk.last]}
+	}
+	ents, err := n.disk.mem.Entries(uint64(from)+1, uint64(end)+1, 1<<60)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	piece := &logPiece{}
+	if piece.entries, err = entriesOf(ents); err != nil {
+		s.t.Fatal(err)
+	}
+	return piece
 }
 
-// ask has a client send a request to a node.
-func (s *simulation) ask(n *simNode) {
-	s.names++
-	name := fmt.Sprintf("t%d", s.names)
-	var req kmsg.Request
-	switch s.rng.IntN(3) {
-	case 0:
-		r := kmsg.NewPtrBrokerRegistrationRequest()
-		r.BrokerID, r.ClusterID, r.IncarnationID = 1, testCluster, [16]byte{byte(s.rng.IntN(4))}
-		r.Listeners = []kmsg.BrokerRegistrationRequestListener{{Name: "P", Host: "h", Port: 1}}
-		req, name = r, ""
-	default:
-		r := kmsg.NewPtrCreateTopicsRequest()
-		rt := kmsg.NewCreateTopicsRequestTopic()
-		rt.Topic, rt.NumPartitions, rt.ReplicationFactor = name, -1, -1
-		rt.ReplicaAssignment = []kmsg.CreateTopicsRequestTopicReplicaAssignment{{Replicas: []int32{1}}}
-		r.Topics = append(r.Topics, rt)
-		req = r
+// deliverCall brings a request to a controller.
+func (s *simulation) deliverCall() {
+	if s.calm {
+		s.late = nil
 	}
-	p, resp, err := n.ctl.start(req)
-	if err != nil {
-		if !errors.Is(err, ErrNotController) && !errors.Is(err, errBusy) {
-			s.t.Fatal(err)
+	if len(s.late) > 0 && s.rng.IntN(4) == 0 {
+		i := s.rng.IntN(len(s.late))
+		c := s.late[i]
+		if !s.nodes[c.to-1].paused.After(s.now) {
+			s.counts["late request"]++
+			s.late = append(s.late[:i:i], s.late[i+1:]...)
+			s.serve(c)
 		}
 		return
 	}
-	if p != nil {
-		s.asked = append(s.asked, &simRequest{name: name, p: p, resp: resp})
+	if len(s.calls) == 0 {
+		return
 	}
+	i := s.take(len(s.calls))
+	c := s.calls[i]
+	again := !s.calm && s.rng.IntN(60) == 0
+	if !again {
+		s.calls = append(s.calls[:i:i], s.calls[i+1:]...)
+	} else {
+		first := *c
+		c = &first
+		c.done = func(kmsg.Response, error) {} // its answer is not the one that is waited for
+	}
+	n := s.nodes[c.to-1]
+	paused := n.paused.After(s.now) && !s.calm
+	if paused || !s.calm && s.rng.IntN(30) == 0 {
+		s.delay(c)
+	}
+	if paused {
+		c.done(nil, errLost) // that is what the sender makes of the silence
+		return
+	}
+	s.serve(c)
+}
+
+// maxLate bounds the requests that are still to arrive late.
+const maxLate = 30
+
+// delay keeps a copy of a request, which arrives when nobody expects it any more.
+func (s *simulation) delay(c *simCall) {
+	if len(s.late) < maxLate {
+		s.late = append(s.late, &simCall{from: c.from, to: c.to, req: c.req, done: func(kmsg.Response, error) {}})
+	}
+}
+
+// serve hands a request to the controller that it is for.
+func (s *simulation) serve(c *simCall) {
+	n := s.nodes[c.to-1]
+	if !n.up || s.lost(c.from, c.to) {
+		c.done(nil, errLost)
+		return
+	}
+	n.ctl.mu.Lock()
+	if n.ctl.mu.tail != nil {
+		c.base = n.ctl.mu.tail.Offset()
+	}
+	n.ctl.mu.Unlock()
+	c.life, c.acked = n.life, s.acked
+	var err error
+	if c.answer, err = n.ctl.start(Asker{}, c.req); err != nil {
+		if !errors.Is(err, ErrNotController) && !errors.Is(err, errBusy) {
+			s.t.Fatal(err)
+		}
+		c.done(nil, err)
+		return
+	}
+	s.served = append(s.served, c)
 }
 
 // collect looks which requests have got their answer.
 func (s *simulation) collect() {
-	left := s.asked[:0]
-	for _, r := range s.asked {
-		select {
-		case <-r.p.done:
-		default:
-			left = append(left, r)
-			continue
-		}
-		if r.p.err != nil {
-			s.counts["unknown outcome"]++
-			continue
-		}
-		if resp, ok := r.resp.(*kmsg.CreateTopicsResponse); ok && resp.Topics[0].ErrorCode == 0 {
-			s.granted[r.name] = resp.Topics[0].TopicID
-			s.counts["granted"]++
+	left := s.served[:0]
+	var ended []*simCall
+	for _, c := range s.served {
+		if s.answered(c) {
+			ended = append(ended, c)
+		} else {
+			left = append(left, c)
 		}
 	}
-	s.asked = left
+	clear(s.served[len(left):])
+	s.served = left
+	for _, c := range ended {
+		if c.answer.resp == nil || s.lost(c.to, c.from) {
+			c.done(nil, errLost)
+		} else {
+			c.done(c.answer.resp, nil)
+		}
+	}
+}
+
+// answered follows controller.do without waiting. A request whose outcome is unknown loses its response.
+func (s *simulation) answered(c *simCall) bool {
+	n := s.nodes[c.to-1]
+	if !n.up || n.life != c.life {
+		c.answer.resp = nil
+		return true
+	}
+	if p := c.answer.seen; p != nil {
+		select {
+		case <-p.done:
+		default:
+			return false
+		}
+		if p.err != nil {
+			s.counts["unknown outcome"]++
+			c.answer.resp = nil
+			return true
+		}
+	}
+	if !c.answer.wrote {
+		if c.barrier == nil {
+			c.barrier, c.newest = n.core.ask(c.answer.term), s.newest
+		}
+		select {
+		case err := <-c.barrier.reply:
+			if err != nil {
+				s.counts["deposed"]++
+				c.answer.resp = nil
+				return true
+			}
+		default:
+			return false
+		}
+		s.counts["confirmed"]++
+		if c.newest > c.answer.term { // a majority had taken part in that term, and cannot have answered to an older one since
+			s.t.Fatalf("node %d was confirmed as the leader of term %d after another one had been elected in term %d", n.id, c.answer.term, c.newest)
+		}
+		if c.base < c.acked {
+			s.t.Fatalf("node %d answers %T from its state at %d, when %d was acknowledged already", n.id, c.req, c.base, c.acked)
+		}
+	}
+	if p := c.answer.seen; p != nil {
+		s.acked = max(s.acked, p.image.Offset())
+	}
+	s.model.allowed(c)
+	return true
+}
+
+// changeMembers has the active controller change the quorum.
+func (s *simulation) changeMembers(n *simNode) {
+	if s.calm || !n.ctl.active() {
+		return
+	}
+	other := s.nodes[s.rng.IntN(len(s.nodes))].id
+	decide := learn(Voter{ID: other})
+	what := "learner"
+	if v, ok := n.image().Voter(other); ok {
+		switch {
+		case v.Learner && s.caughtUp(n, other):
+			decide, what = promote(v), "promoted"
+		case s.small || s.rng.IntN(2) == 0:
+			decide, what = expel(other, v.Directory), "expelled"
+			if other == n.id { // as Node.remove does
+				if n.core.transfer() {
+					s.counts["handed over"]++
+				}
+				return
+			}
+		}
+	}
+	if what == "learner" && s.small && s.rng.IntN(3) > 0 {
+		return
+	}
+	if _, err := n.ctl.startChange(decide); err == nil {
+		s.counts[what]++
+		if what == "expelled" {
+			s.expelled(n, s.nodes[other-1])
+		}
+	}
+}
+
+// caughtUp is what Node.caughtUp waits for.
+func (s *simulation) caughtUp(n *simNode, id int32) bool {
+	st := n.core.status.Load()
+	return slices.ContainsFunc(st.followers, func(f ReplicaInfo) bool { return f.ID == id && f.Match >= st.commit })
 }
 
 // settle ends the faults and waits until all agree.
 func (s *simulation) settle() {
 	s.calm = true
+	for range 5_000 {
+		s.step()
+	}
+	s.quiet = true
 	for range 400_000 {
 		s.step()
 		if s.settled() {
@@ -473,46 +539,81 @@ func (s *simulation) settle() {
 		}
 	}
 	if !s.settled() {
+		for _, n := range s.nodes {
+			s.t.Logf("node %d: %+v image %d of term %d, members %s, raft %v", n.id, *n.core.status.Load(), n.image().Offset(), n.image().Term(), voterIDs(n.image()), n.core.config())
+		}
+		for _, c := range s.served {
+			s.t.Logf("%T waits at node %d: %+v", c.req, c.to, c.answer)
+		}
 		s.t.Fatal("the nodes do not come to an agreement in calm weather")
 	}
-	img := s.nodes[0].applier.image.Load()
-	for _, n := range s.nodes[1:] {
-		if digest(s.t, n.applier.image.Load()) != digest(s.t, img) {
-			s.t.Fatalf("node %d ends with another image", n.id)
-		}
-	}
+	img := s.nodes[0].image()
 	for name, id := range s.granted {
 		if topic := img.Topic(name); topic == nil || topic.ID != id {
 			s.t.Fatalf("topic %s was granted and is lost", name)
 		}
 	}
+	for id, end := range s.ends {
+		if stream, ok := img.Stream(id); !ok || stream.End < end {
+			s.t.Fatalf("stream %d was acknowledged up to %d, and is %+v", id, end, stream)
+		}
+	}
+	if img.Offset() < s.acked {
+		s.t.Fatalf("%d was acknowledged, the log ends at %d", s.acked, img.Offset())
+	}
 }
 
 func (s *simulation) settled() bool {
-	if s.leaders() != 1 || len(s.granted) == 0 && len(s.images) < 3 {
-		return false
-	}
-	at, term := s.nodes[0].applier.image.Load().Offset(), int64(0)
+	at, term := s.nodes[0].image().Offset(), int64(0)
 	for _, n := range s.nodes {
-		if !n.up || len(n.applies) > 0 || len(n.appends) > 0 || n.applier.image.Load().Offset() != at {
+		if !n.up || len(n.applies) > 0 || len(n.appends) > 0 || n.image().Offset() != at {
 			return false
 		}
 		if st := n.core.status.Load(); st.isLeader {
-			term = st.term
+			term = max(term, st.term)
+		}
+	}
+	for _, b := range s.brokers {
+		if b.image().Offset() != at {
+			return false
 		}
 	}
 	// What was committed before is there when an entry of the leader's own term is.
-	return at > 0 && s.nodes[0].applier.image.Load().Term() == term
+	return at > 0 && len(s.calls)+len(s.served) == 0 && s.nodes[0].image().Term() == term
 }
 
-// TestSimulation hunts the invariants of the quorum with random faults.
-func TestSimulation(t *testing.T) {
+var simSeeds = flag.Int("sim.seeds", 12, "how many simulations TestSimulation and TestSoakSimulation run")
+
+var simFirst = flag.Uint64("sim.first", 0, "the seed of the first simulation, the others follow; 0: random ones")
+
+// simSeedsOf are the seeds of n simulations.
+func simSeedsOf(t *testing.T, n int) []uint64 {
+	all := seeds(t, n)
+	for i := range all {
+		if *simFirst != 0 && *seedFlag == 0 {
+			all[i] = *simFirst + uint64(i)
+		}
+	}
+	return all
+}
+
+// runSimulations runs n simulations. Of many it wants each of the things to have happened in one of them.
+func runSimulations(t *testing.T, n, steps int) {
 	total := make(map[string]int)
-	for _, seed := range seeds(t, 12) {
+	for _, seed := range simSeedsOf(t, n) {
 		func() {
-			defer replayWith(t, seed)
+			defer func() {
+				r := recover()
+				if r != nil {
+					t.Errorf("panic: %v", r) // so that the seed is printed
+				}
+				replayWith(t, seed)
+				if r != nil {
+					panic(r)
+				}
+			}()
 			s := newSimulation(t, seed)
-			for range 20_000 {
+			for range steps {
 				s.step()
 			}
 			s.settle()
@@ -522,11 +623,30 @@ func TestSimulation(t *testing.T) {
 		}()
 	}
 	t.Log(total)
-	for _, k := range []string{"granted", "unknown outcome", "crash", "torn write", "snapshot", "snapshot sent", "term"} {
-		if *seedFlag == 0 && total[k] == 0 {
+	for _, k := range []string{
+		"topic", "registered", "heartbeat", "open", "commit", "close", "move", "fenced", "unknown outcome", "confirmed", "deposed", "crash", "broker crash",
+		"broker paused", "torn write", "slow disk", "cut", "isolated", "isolated one way", "split", "snapshot", "snapshot sent", "term", "learner", "promoted", "expelled",
+		"handed over", "observed", "crash as a new leader", "crash as a candidate", "crash with a new configuration", "crash with a write that waits",
+		"crash with a new snapshot", "controller paused", "slow applier", "late request", "leads again, unaware", "wakes up to requests", "stands with a slow disk", "stands with its removal", "forgets a removal",
+	} {
+		if *seedFlag == 0 && n >= 200 && total[k] == 0 { // in a dozen some may well be missing
 			t.Errorf("no %s in all simulations: they hunt nothing", k)
 		}
 	}
+}
+
+// simSteps is the length of a simulation before the weather calms.
+const simSteps = 20_000
+
+// TestSimulation hunts the invariants of the quorum with random faults.
+func TestSimulation(t *testing.T) { runSimulations(t, *simSeeds, simSteps) }
+
+// TestSoakSimulation does so for hours: make soak-sim.
+func TestSoakSimulation(t *testing.T) {
+	if os.Getenv("RINGMQ_SOAK") == "" && *seedFlag == 0 {
+		t.Skip("SKIPPED: simulations for hours; `make soak-sim` runs them (RINGMQ_SOAK=1)")
+	}
+	runSimulations(t, *simSeeds, simSteps)
 }
 
 // TestSimulationIsDeterministic runs one seed twice.

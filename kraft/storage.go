@@ -33,9 +33,17 @@ func (c *core) appendAll(items []appendItem, trailing int64) error {
 			if err := c.flush(&group); err != nil {
 				return err
 			}
-			if err := c.log.Compact(*it.compact, trailing, c.status.Load().applied); err != nil {
+			if err := c.log.Compact(it.compact.id, it.compact.conf, trailing, c.status.Load().applied); err != nil {
 				return err
 			}
+		case it.commit != nil:
+			if err := c.flush(&group); err != nil {
+				return err
+			}
+			if err := c.log.Commit(it.commit.index); err != nil {
+				return err
+			}
+			close(it.commit.done)
 		case !raft.IsEmptySnap(it.msg.GetSnapshot()):
 			if err := c.flush(&group); err != nil {
 				return err
@@ -107,7 +115,7 @@ func (c *core) install(s *pb.Snapshot) error {
 			return fmt.Errorf("received snapshot: %w", err)
 		}
 	}
-	if err := c.log.Install(id); err != nil {
+	if err := c.log.Install(id, s.GetMetadata().GetConfState()); err != nil {
 		return err
 	}
 	// Raft hands out no entry behind the snapshot before it has the response to this message.

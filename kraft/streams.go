@@ -60,15 +60,48 @@ func (n *Node) CommitObjects(ctx context.Context, c Commit) error {
 	return err
 }
 
+// Rewrite puts objects of one stream in the place of what other objects hold of it, and says how far the stream is compacted by key.
+type Rewrite struct {
+	Stream   StreamID
+	Epoch    int64 // that this node owns the stream at
+	Cleaned  int64 // everything below is compacted; a lower one than the present one changes nothing
+	New      []NewObject
+	Replaced []ObjectID
+}
+
+// RewriteStream commits a Rewrite, atomically. The new objects hold the same offsets as the replaced ranges; other streams in the replaced objects stay.
+// Committing the same again succeeds and changes nothing.
+func (n *Node) RewriteStream(ctx context.Context, r Rewrite) error {
+	nodeEpoch, err := n.registered()
+	if err != nil {
+		return err
+	}
+	_, err = n.stream(ctx, &RewriteStreamRequest{Stream: r.Stream, Epoch: r.Epoch, Node: n.opts.NodeID, NodeEpoch: nodeEpoch,
+		Cleaned: r.Cleaned, New: r.New, Replaced: r.Replaced})
+	return err
+}
+
 // OpenStream makes this node the owner of the stream; epoch is the leader epoch of its partition, which this node leads. Opening it again is the same as once.
 func (n *Node) OpenStream(ctx context.Context, id StreamID, epoch int64) (Stream, error) {
+	return n.openStream(ctx, &OpenStreamRequest{Stream: id, Epoch: epoch})
+}
+
+// TakeOverStream is OpenStream for a stream that another node, its owner at fromEpoch, has handed over. This node leads its
+// partition at epoch; or it is the target and epoch the next leader epoch: then it becomes the leader.
+func (n *Node) TakeOverStream(ctx context.Context, id StreamID, epoch int64, from int32, fromEpoch int64) (Stream, error) {
+	return n.openStream(ctx, &OpenStreamRequest{Stream: id, Epoch: epoch, HandedOver: true, From: from, FromEpoch: fromEpoch})
+}
+
+func (n *Node) openStream(ctx context.Context, req *OpenStreamRequest) (Stream, error) {
 	nodeEpoch, err := n.registered()
 	if err != nil {
 		return Stream{}, err
 	}
-	if _, err := n.stream(ctx, &OpenStreamRequest{Stream: id, Epoch: epoch, Node: n.opts.NodeID, NodeEpoch: nodeEpoch}); err != nil {
+	req.Node, req.NodeEpoch = n.opts.NodeID, nodeEpoch
+	if _, err := n.stream(ctx, req); err != nil {
 		return Stream{}, err
 	}
+	id, epoch := req.Stream, req.Epoch
 	s, ok := n.Image().Stream(id)
 	if !ok {
 		return Stream{}, refuse(CodeNotFound, "stream %d was deleted", id)
@@ -86,6 +119,17 @@ func (n *Node) CloseStream(ctx context.Context, id StreamID, epoch int64) error 
 		return err
 	}
 	_, err = n.stream(ctx, &CloseStreamRequest{Stream: id, Epoch: epoch, Node: n.opts.NodeID, NodeEpoch: nodeEpoch})
+	return err
+}
+
+// Reclaim says that this node has resigned as the leader of a partition for a target that did not take over, and wants to serve again. If it still is
+// the leader at that epoch, it gets the next one.
+func (n *Node) Reclaim(ctx context.Context, topic TopicID, partition, leaderEpoch int32) error {
+	nodeEpoch, err := n.registered()
+	if err != nil {
+		return err
+	}
+	_, err = n.stream(ctx, &ReclaimRequest{Topic: topic, Partition: partition, LeaderEpoch: leaderEpoch, Node: n.opts.NodeID, NodeEpoch: nodeEpoch})
 	return err
 }
 

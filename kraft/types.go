@@ -17,6 +17,8 @@ type (
 	Object       = image.Object
 	Held         = image.Held
 	ConfigEntry  = image.ConfigEntry
+	Offline      = image.Offline
+	Tally        = image.Tally
 
 	TopicID        = record.TopicID
 	StreamID       = record.StreamID
@@ -25,6 +27,7 @@ type (
 	ObjectState    = record.ObjectState
 	Range          = record.Range
 	BrokerEndpoint = record.BrokerEndpoint
+	Voter          = record.Voter
 	ConfigResource = record.ConfigResource
 	ConfigType     = record.ConfigType
 )
@@ -37,6 +40,10 @@ const (
 	Prepared  = record.Prepared
 	Committed = record.Committed
 	Destroyed = record.Destroyed
+
+	TailOnWAL   = image.TailOnWAL
+	UnderRescue = image.UnderRescue
+	NoLeader    = image.NoLeader
 
 	TopicConfig         = record.TopicConfig
 	BrokerConfig        = record.BrokerConfig

@@ -237,7 +237,7 @@ func (b *Builder) streamState(r *record.StreamState) error {
 	if !ok {
 		return fmt.Errorf("no stream %d", r.ID)
 	}
-	s.Epoch, s.Node, s.Start, s.End, s.Closed = r.Epoch, r.Node, r.Start, r.End, r.Closed
+	s.Epoch, s.Node, s.Start, s.End, s.Closed, s.Cleaned = r.Epoch, r.Node, r.Start, r.End, r.Closed, 0
 	b.img.streams.Set(r.ID, s)
 	return nil
 }

@@ -8,13 +8,17 @@ import (
 )
 
 func (b *Builder) brokerRegistered(r *record.BrokerRegistered) error {
-	if old := b.img.Broker(r.ID); old != nil && r.Epoch <= old.Epoch {
+	old := b.img.Broker(r.ID)
+	if old != nil && r.Epoch <= old.Epoch {
 		return fmt.Errorf("epoch of broker %d goes from %d to %d", r.ID, old.Epoch, r.Epoch)
 	}
 	b.img.nextBrokerEpoch = max(b.img.nextBrokerEpoch, r.Epoch+1)
-	b.img.brokers.Set(r.ID, &Broker{
-		ID: r.ID, Epoch: r.Epoch, Incarnation: r.Incarnation, Endpoints: slices.Clone(r.Endpoints), Rack: r.Rack, Fenced: true,
-	})
+	next := &Broker{ID: r.ID, Epoch: r.Epoch, Incarnation: r.Incarnation, Endpoints: slices.Clone(r.Endpoints), Rack: r.Rack, Fenced: true}
+	if old != nil {
+		next.WAL, next.RescuedWAL, next.RescuedEpoch = old.WAL, old.RescuedWAL, old.RescuedEpoch
+		next.Draining = old.Draining
+	}
+	b.img.brokers.Set(r.ID, next)
 	b.delta.Brokers = append(b.delta.Brokers, r.ID)
 	if b.img.PartitionsLed(r.ID) == 0 {
 		return nil
@@ -41,15 +45,48 @@ func (b *Builder) brokerRegistered(r *record.BrokerRegistered) error {
 }
 
 func (b *Builder) brokerFence(id int32, epoch int64, fenced bool) error {
+	return b.changeBroker(id, epoch, func(next *Broker) {
+		if next.Fenced = fenced; !fenced {
+			next.Failure = ""
+		}
+	})
+}
+
+// changeBroker changes the registration of an epoch.
+func (b *Builder) changeBroker(id int32, epoch int64, change func(next *Broker)) error {
 	old := b.img.Broker(id)
 	if old == nil || old.Epoch != epoch {
 		return fmt.Errorf("no broker %d of epoch %d", id, epoch)
 	}
 	next := *old
-	next.Fenced = fenced
+	change(&next)
 	b.img.brokers.Set(id, &next)
 	b.delta.Brokers = append(b.delta.Brokers, id)
 	return nil
+}
+
+func (b *Builder) brokerDraining(r *record.BrokerDraining) error {
+	old := b.img.Broker(r.ID)
+	if old == nil {
+		return fmt.Errorf("no broker %d", r.ID)
+	}
+	return b.changeBroker(r.ID, old.Epoch, func(next *Broker) { next.Draining = r.Draining })
+}
+
+func (b *Builder) brokerWAL(r *record.BrokerWAL) error {
+	return b.changeBroker(r.ID, r.Epoch, func(next *Broker) { next.WAL = r.WAL })
+}
+
+func (b *Builder) brokerFailed(r *record.BrokerFailed) error {
+	return b.changeBroker(r.ID, r.Epoch, func(next *Broker) { next.Fenced, next.Failure = true, r.Cause })
+}
+
+func (b *Builder) brokerRescue(r *record.BrokerRescue) error {
+	return b.changeBroker(r.ID, r.Epoch, func(next *Broker) {
+		if next.Rescue = !r.Done; r.Done {
+			next.WAL, next.RescuedWAL, next.RescuedEpoch = [16]byte{}, r.WAL, r.Epoch
+		}
+	})
 }
 
 func (b *Builder) brokerUnregistered(r *record.BrokerUnregistered) error {
@@ -110,7 +147,7 @@ func (b *Builder) partitionCreated(r *record.PartitionCreated) error {
 	t = b.own(r.Topic)
 	only := b.only(r.Leader)
 	t.Partitions = append(t.Partitions, Partition{
-		Leader: r.Leader, LeaderEpoch: r.LeaderEpoch, PartitionEpoch: r.PartitionEpoch, StreamID: r.Stream, Replicas: only, ISR: only,
+		Leader: r.Leader, LeaderEpoch: r.LeaderEpoch, PartitionEpoch: r.PartitionEpoch, Target: -1, StreamID: r.Stream, Replicas: only, ISR: only,
 	})
 	b.img.partitions++
 	b.lead(r.Leader, 1)
@@ -135,7 +172,22 @@ func (b *Builder) partitionChanged(r *record.PartitionChanged) error {
 	b.lead(p.Leader, -1)
 	b.lead(r.Leader, 1)
 	only := b.only(r.Leader)
-	p.Leader, p.LeaderEpoch, p.PartitionEpoch, p.Replicas, p.ISR = r.Leader, r.LeaderEpoch, r.PartitionEpoch, only, only
+	p.Leader, p.LeaderEpoch, p.PartitionEpoch, p.Target, p.Replicas, p.ISR = r.Leader, r.LeaderEpoch, r.PartitionEpoch, -1, only, only
+	b.delta.Partitions = append(b.delta.Partitions, PartitionRef{Topic: r.Topic, Partition: r.Partition})
+	return nil
+}
+
+func (b *Builder) partitionMoving(r *record.PartitionMoving) error {
+	t := b.img.TopicByID(r.Topic)
+	if t == nil || r.Partition < 0 || int(r.Partition) >= len(t.Partitions) {
+		return fmt.Errorf("no partition %d of topic %x", r.Partition, r.Topic)
+	}
+	if old := t.Partitions[r.Partition]; r.Target < 0 || r.Target == old.Leader || r.PartitionEpoch < old.PartitionEpoch {
+		return fmt.Errorf("topic %q partition %d: led by %d at partition epoch %d, is to move to %d at %d", t.Name, r.Partition,
+			old.Leader, old.PartitionEpoch, r.Target, r.PartitionEpoch)
+	}
+	p := &b.own(r.Topic).Partitions[r.Partition]
+	p.Target, p.PartitionEpoch = r.Target, r.PartitionEpoch
 	b.delta.Partitions = append(b.delta.Partitions, PartitionRef{Topic: r.Topic, Partition: r.Partition})
 	return nil
 }

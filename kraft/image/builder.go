@@ -75,12 +75,22 @@ func (b *Builder) Apply(r record.Record) error {
 		err = b.brokerFence(r.ID, r.Epoch, false)
 	case *record.BrokerUnregistered:
 		err = b.brokerUnregistered(r)
+	case *record.BrokerDraining:
+		err = b.brokerDraining(r)
+	case *record.BrokerWAL:
+		err = b.brokerWAL(r)
+	case *record.BrokerFailed:
+		err = b.brokerFailed(r)
+	case *record.BrokerRescue:
+		err = b.brokerRescue(r)
 	case *record.TopicCreated:
 		err = b.topicCreated(r)
 	case *record.PartitionCreated:
 		err = b.partitionCreated(r)
 	case *record.PartitionChanged:
 		err = b.partitionChanged(r)
+	case *record.PartitionMoving:
+		err = b.partitionMoving(r)
 	case *record.TopicDeleted:
 		err = b.topicDeleted(r)
 	case *record.ConfigSet:
@@ -99,10 +109,14 @@ func (b *Builder) Apply(r record.Record) error {
 		err = b.objectsPrepared(r)
 	case *record.ObjectsCommitted:
 		err = b.objectsCommitted(r)
+	case *record.StreamRewritten:
+		err = b.streamRewritten(r)
 	case *record.ObjectsDestroyed:
 		err = b.objectsDestroyed(r)
 	case *record.ObjectsDeleted:
 		err = b.objectsDeleted(r)
+	case *record.VoterSet:
+		err = b.voterSet(r)
 	case *record.Counters:
 		b.counters(r)
 	case *record.StreamState:

@@ -37,6 +37,8 @@ func (i *Image) checkTopics() error {
 				err = fmt.Errorf("topic %q partition %d: stream %d is %+v", t.Name, n, p.StreamID, s)
 			case len(p.Replicas) != 1 || p.Replicas[0] != p.Leader || len(p.ISR) != 1 || p.ISR[0] != p.Leader:
 				err = fmt.Errorf("topic %q partition %d: leader %d, replicas %v, in sync %v", t.Name, n, p.Leader, p.Replicas, p.ISR)
+			case p.Target == p.Leader || p.Target < -1:
+				err = fmt.Errorf("topic %q partition %d: leader %d, to be moved to %d", t.Name, n, p.Leader, p.Target)
 			case s.Epoch > int64(p.LeaderEpoch):
 				err = fmt.Errorf("topic %q partition %d: leader epoch %d, stream epoch %d", t.Name, n, p.LeaderEpoch, s.Epoch)
 			}

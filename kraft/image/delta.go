@@ -11,7 +11,7 @@ type Delta struct {
 	Created    []*Topic                // topics that are new, as they were when created
 	Deleted    []*Topic                // topics that are gone, as they were when deleted
 	Partitions []PartitionRef          // partitions that are new or changed
-	Brokers    []int32                 // brokers registered, fenced, unfenced or unregistered
+	Brokers    []int32                 // brokers registered, fenced, unfenced, told to drain or not, or unregistered
 	Configs    []record.ConfigResource // resources whose keys changed
 	Streams    []record.StreamID       // streams opened, closed or trimmed (not: extended by a commit)
 	Destroyed  int                     // number of objects that became destroyed

@@ -24,6 +24,7 @@ type Image struct {
 
 	topics  btree.Map[string, *Topic]
 	topicID btree.Map[string, *Topic] // by the id's 16 bytes
+	voters  []record.Voter            // ascending by id; shared, read-only; empty before the first voter record
 	brokers btree.Map[int32, *Broker]
 	leads   btree.Map[int32, int32]       // broker id -> number of partitions that it leads, if any
 	configs btree.Map[string, *configSet] // by configKey
@@ -50,6 +51,7 @@ type Partition struct {
 	Leader         int32 // broker that owns the stream; never -1
 	LeaderEpoch    int32 // grows whenever the leader changes or restarts; the epoch of the stream's owner
 	PartitionEpoch int32 // grows with every change of the partition
+	Target         int32 // broker that is to take the partition over from the leader; -1: none
 	StreamID       record.StreamID
 	Replicas       []int32 // shared, read-only: the owner alone
 	ISR            []int32 // shared, read-only: the owner alone
@@ -63,6 +65,18 @@ type Broker struct {
 	Endpoints   []record.BrokerEndpoint
 	Rack        string // "" if none
 	Fenced      bool   // true until its first heartbeat after registration and when heartbeats stay away
+	Draining    bool   // an operator wants all partitions to leave it: it gets no new ones
+
+	// WAL is the write-ahead log that has what the broker acknowledged and did not upload; zero: nothing is in any log. It stays when the broker
+	// registers anew, until it says otherwise.
+	WAL [16]byte
+	// Rescue: the present registration is a rescue of WAL, which never serves.
+	Rescue bool
+	// RescuedWAL was rescued by the registration RescuedEpoch: what was in it before is in objects. Zero: none was.
+	RescuedWAL   [16]byte
+	RescuedEpoch int64
+	// Failure is why the process of the present registration has ended itself; "" when it has not told that.
+	Failure string
 }
 
 // Endpoint returns the broker's endpoint for a listener name.
@@ -80,6 +94,7 @@ type Stream struct {
 	ID         record.StreamID
 	Epoch      int64 // newest epoch granted, -1 if never opened
 	Start, End int64 // trimmed start; committed end: everything below End is in objects
+	Cleaned    int64 // everything below is compacted by key; 0: nothing ever was
 	Node       int32 // owner of that epoch, -1 if never opened
 	Partition  int32 // index of the partition whose data it is
 	Closed     bool  // closed cleanly by its last owner (or never opened): nothing of it remains in any WAL

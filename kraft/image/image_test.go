@@ -190,6 +190,13 @@ func TestBadRecords(t *testing.T) {
 		one(record.NewObject{ID: 2, Kind: record.StreamObject, Ranges: []record.Range{{Stream: 1, Start: 10, End: 10}}}),
 		one(record.NewObject{ID: 2, Kind: record.StreamSetObject, Ranges: []record.Range{{Stream: 2, Start: 0, End: 1}, {Stream: 1, Start: 10, End: 20}}}),
 		&record.ObjectsCommitted{Compacted: []record.ObjectID{2}},
+		&record.StreamRewritten{Stream: 9},
+		&record.StreamRewritten{Stream: 1, Cleaned: 11},
+		&record.StreamRewritten{Stream: 1, Cleaned: -1},
+		&record.StreamRewritten{Stream: 1, Replaced: []record.ObjectID{2}},
+		&record.StreamRewritten{Stream: 2, Replaced: []record.ObjectID{1}},
+		&record.StreamRewritten{Stream: 1, New: []record.NewObject{{ID: 9, Kind: record.StreamObject, Ranges: []record.Range{{Stream: 1, Start: 0, End: 10}}}}},
+		&record.StreamRewritten{Stream: 1, New: []record.NewObject{{ID: 2, Kind: record.StreamObject, Ranges: []record.Range{{Stream: 1, Start: 0, End: 10}}}}},
 		&record.ObjectsDestroyed{IDs: []record.ObjectID{1}},
 		&record.ObjectsDeleted{IDs: []record.ObjectID{1}},
 		&record.StreamState{ID: 9},
@@ -230,7 +237,7 @@ func FuzzApply(f *testing.F) {
 	f.Add(encode(f, img))
 	for _, r := range []record.Record{
 		&record.BrokerRegistered{ID: 1, Epoch: 3}, &record.StreamTrimmed{ID: 1, Start: 20}, &record.TopicDeleted{ID: topicA},
-		&record.ObjectsDeleted{IDs: []record.ObjectID{1}}, &record.ConfigSet{Key: "k"}, &record.ConfigRemoved{Key: "k"},
+		&record.StreamRewritten{Stream: 1, Cleaned: 7}, &record.ObjectsDeleted{IDs: []record.ObjectID{1}}, &record.ConfigSet{Key: "k"}, &record.ConfigRemoved{Key: "k"},
 	} {
 		seed = record.Append(seed, r)
 		f.Add(append(encode(f, img), seed...))

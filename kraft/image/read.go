@@ -122,6 +122,13 @@ func (i *Image) ConfigResources(fn func(record.ConfigResource) bool) {
 	i.configs.Scan(func(_ string, s *configSet) bool { return fn(s.resource) })
 }
 
+// ConfigResourcesOf is ConfigResources for the resources of one type, by name.
+func (i *Image) ConfigResourcesOf(t record.ConfigType, fn func(record.ConfigResource) bool) {
+	i.configs.Ascend(configKey(record.ConfigResource{Type: t}), func(_ string, s *configSet) bool {
+		return s.resource.Type == t && fn(s.resource)
+	})
+}
+
 // TopicResource is the configuration resource of a topic.
 func TopicResource(name string) record.ConfigResource {
 	return record.ConfigResource{Type: record.TopicConfig, Name: name}

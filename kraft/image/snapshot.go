@@ -18,10 +18,32 @@ func (i *Image) Records(fn func(record.Record) error) error {
 	}) {
 		return err
 	}
+	if len(i.voters) > 0 && !emit(&record.VoterSet{Voters: i.voters}) {
+		return err
+	}
 	i.Brokers(func(b *Broker) bool {
-		ok := emit(&record.BrokerRegistered{ID: b.ID, Epoch: b.Epoch, Incarnation: b.Incarnation, Rack: b.Rack, Endpoints: b.Endpoints})
+		ok := true
+		if b.RescuedEpoch > 0 && b.RescuedEpoch < b.Epoch { // an earlier registration, of which this is all that remains
+			ok = emit(&record.BrokerRegistered{ID: b.ID, Epoch: b.RescuedEpoch}) && emit(rescued(b))
+		}
+		ok = ok && emit(&record.BrokerRegistered{ID: b.ID, Epoch: b.Epoch, Incarnation: b.Incarnation, Rack: b.Rack, Endpoints: b.Endpoints})
 		if ok && !b.Fenced {
 			ok = emit(&record.BrokerUnfenced{ID: b.ID, Epoch: b.Epoch})
+		}
+		if ok && b.Draining {
+			ok = emit(&record.BrokerDraining{ID: b.ID, Draining: true})
+		}
+		if ok && b.RescuedEpoch == b.Epoch {
+			ok = emit(rescued(b))
+		}
+		if ok && b.WAL != [16]byte{} {
+			ok = emit(&record.BrokerWAL{ID: b.ID, Epoch: b.Epoch, WAL: b.WAL})
+		}
+		if ok && b.Failure != "" {
+			ok = emit(&record.BrokerFailed{ID: b.ID, Epoch: b.Epoch, Cause: b.Failure})
+		}
+		if ok && b.Rescue {
+			ok = emit(&record.BrokerRescue{ID: b.ID, Epoch: b.Epoch, WAL: b.WAL})
 		}
 		return ok
 	})
@@ -37,6 +59,9 @@ func (i *Image) Records(fn func(record.Record) error) error {
 				Topic: t.ID, Partition: int32(n), Leader: p.Leader, LeaderEpoch: p.LeaderEpoch, PartitionEpoch: p.PartitionEpoch, Stream: p.StreamID,
 			}
 			ok = emit(&pc)
+			if ok && p.Target >= 0 {
+				ok = emit(&record.PartitionMoving{Topic: t.ID, Partition: int32(n), Target: p.Target, PartitionEpoch: p.PartitionEpoch})
+			}
 		}
 		return ok
 	})
@@ -60,7 +85,7 @@ func (i *Image) Records(fn func(record.Record) error) error {
 			return true // as created
 		}
 		ss = record.StreamState{ID: s.ID, Epoch: s.Epoch, Node: s.Node, Start: s.Start, End: s.End, Closed: s.Closed}
-		return emit(&ss)
+		return emit(&ss) && (s.Cleaned == 0 || emit(&record.StreamRewritten{Stream: s.ID, Cleaned: s.Cleaned}))
 	})
 	if err != nil {
 		return err
@@ -73,4 +98,9 @@ func (i *Image) Records(fn func(record.Record) error) error {
 		return emit(&os)
 	})
 	return err
+}
+
+// rescued is the record that a rescue of the broker's log was done.
+func rescued(b *Broker) *record.BrokerRescue {
+	return &record.BrokerRescue{ID: b.ID, Epoch: b.RescuedEpoch, WAL: b.RescuedWAL, Done: true}
 }

@@ -15,8 +15,19 @@ func (r *BrokerRegistered) append(dst []byte) []byte {
 	dst = appendInts(dst, int64(r.ID), r.Epoch)
 	dst = append(dst, r.Incarnation[:]...)
 	dst = wire.AppendString(dst, r.Rack)
-	dst = wire.AppendUvarint(dst, uint64(len(r.Endpoints)))
-	for _, e := range r.Endpoints {
+	return appendEndpoints(dst, r.Endpoints)
+}
+
+func (r *BrokerRegistered) read(d *wire.Reader) {
+	r.ID, r.Epoch = d.Int32(), d.Varint()
+	d.Array(r.Incarnation[:])
+	r.Rack = d.String()
+	r.Endpoints = readEndpoints(d)
+}
+
+func appendEndpoints(dst []byte, endpoints []BrokerEndpoint) []byte {
+	dst = wire.AppendUvarint(dst, uint64(len(endpoints)))
+	for _, e := range endpoints {
 		dst = wire.AppendString(dst, e.Name)
 		dst = wire.AppendString(dst, e.Host)
 		dst = wire.AppendUvarint(dst, uint64(e.Port))
@@ -25,18 +36,16 @@ func (r *BrokerRegistered) append(dst []byte) []byte {
 	return dst
 }
 
-func (r *BrokerRegistered) read(d *wire.Reader) {
-	r.ID, r.Epoch = d.Int32(), d.Varint()
-	d.Array(r.Incarnation[:])
-	r.Rack = d.String()
+func readEndpoints(d *wire.Reader) []BrokerEndpoint {
 	n := d.Count(minEndpointBytes)
 	if n == 0 {
-		return
+		return nil
 	}
-	r.Endpoints = make([]BrokerEndpoint, n)
-	for i := range r.Endpoints {
-		r.Endpoints[i] = BrokerEndpoint{Name: d.String(), Host: d.String(), Port: d.Uint16(), SecurityProtocol: d.Int16()}
+	endpoints := make([]BrokerEndpoint, n)
+	for i := range endpoints {
+		endpoints[i] = BrokerEndpoint{Name: d.String(), Host: d.String(), Port: d.Uint16(), SecurityProtocol: d.Int16()}
 	}
+	return endpoints
 }
 
 func (r *BrokerFenced) append(dst []byte) []byte { return appendInts(dst, int64(r.ID), r.Epoch) }
@@ -78,6 +87,16 @@ func (r *PartitionChanged) append(dst []byte) []byte {
 func (r *PartitionChanged) read(d *wire.Reader) {
 	d.Array(r.Topic[:])
 	r.Partition, r.Leader, r.LeaderEpoch, r.PartitionEpoch = d.Int32(), d.Int32(), d.Int32(), d.Int32()
+}
+
+func (r *PartitionMoving) append(dst []byte) []byte {
+	dst = append(dst, r.Topic[:]...)
+	return appendInts(dst, int64(r.Partition), int64(r.Target), int64(r.PartitionEpoch))
+}
+
+func (r *PartitionMoving) read(d *wire.Reader) {
+	d.Array(r.Topic[:])
+	r.Partition, r.Target, r.PartitionEpoch = d.Int32(), d.Int32(), d.Int32()
 }
 
 func (r *TopicDeleted) append(dst []byte) []byte { return appendInts(append(dst, r.ID[:]...), r.Time) }
@@ -153,23 +172,43 @@ const minObjectBytes = 4
 
 func (r *ObjectsCommitted) append(dst []byte) []byte {
 	dst = wire.AppendBool(appendInts(dst, int64(r.Node), r.Time), r.Extends)
-	dst = wire.AppendUvarint(dst, uint64(len(r.New)))
-	for _, o := range r.New {
-		dst = append(appendInts(dst, int64(o.ID)), byte(o.Kind))
-		dst = AppendRanges(appendInts(dst, o.Size), o.Ranges)
-	}
-	return AppendObjectIDs(dst, r.Compacted)
+	return AppendObjectIDs(appendObjects(dst, r.New), r.Compacted)
 }
 
 func (r *ObjectsCommitted) read(d *wire.Reader) {
 	r.Node, r.Time, r.Extends = d.Int32(), d.Varint(), d.Bool()
-	if n := d.Count(minObjectBytes); n > 0 {
-		r.New = make([]NewObject, n)
-		for i := range r.New {
-			r.New[i] = NewObject{ID: ObjectID(d.Varint()), Kind: ObjectKind(d.Byte()), Size: d.Varint(), Ranges: ReadRanges(d)}
-		}
+	r.New, r.Compacted = readObjects(d), ReadObjectIDs(d)
+}
+
+func appendObjects(dst []byte, objects []NewObject) []byte {
+	dst = wire.AppendUvarint(dst, uint64(len(objects)))
+	for _, o := range objects {
+		dst = append(appendInts(dst, int64(o.ID)), byte(o.Kind))
+		dst = AppendRanges(appendInts(dst, o.Size), o.Ranges)
 	}
-	r.Compacted = ReadObjectIDs(d)
+	return dst
+}
+
+func readObjects(d *wire.Reader) []NewObject {
+	n := d.Count(minObjectBytes)
+	if n == 0 {
+		return nil
+	}
+	objects := make([]NewObject, n)
+	for i := range objects {
+		objects[i] = NewObject{ID: ObjectID(d.Varint()), Kind: ObjectKind(d.Byte()), Size: d.Varint(), Ranges: ReadRanges(d)}
+	}
+	return objects
+}
+
+func (r *StreamRewritten) append(dst []byte) []byte {
+	dst = appendInts(dst, int64(r.Stream), int64(r.Node), r.Time, r.Cleaned)
+	return AppendObjectIDs(appendObjects(dst, r.New), r.Replaced)
+}
+
+func (r *StreamRewritten) read(d *wire.Reader) {
+	r.Stream, r.Node, r.Time, r.Cleaned = StreamID(d.Varint()), d.Int32(), d.Varint(), d.Varint()
+	r.New, r.Replaced = readObjects(d), ReadObjectIDs(d)
 }
 
 func (r *ObjectsDestroyed) append(dst []byte) []byte {
@@ -180,6 +219,12 @@ func (r *ObjectsDestroyed) read(d *wire.Reader) { r.Time, r.IDs = d.Varint(), Re
 
 func (r *ObjectsDeleted) append(dst []byte) []byte { return AppendObjectIDs(dst, r.IDs) }
 func (r *ObjectsDeleted) read(d *wire.Reader)      { r.IDs = ReadObjectIDs(d) }
+
+func (r *BrokerDraining) append(dst []byte) []byte {
+	return wire.AppendBool(appendInts(dst, int64(r.ID)), r.Draining)
+}
+
+func (r *BrokerDraining) read(d *wire.Reader) { r.ID, r.Draining = d.Int32(), d.Bool() }
 
 func (r *Counters) append(dst []byte) []byte {
 	return appendInts(dst, int64(r.NextStream), int64(r.NextObject), r.NextBrokerEpoch, r.NextProducerID)
@@ -208,4 +253,31 @@ func (r *ObjectStored) read(d *wire.Reader) {
 	r.ID, r.ObjectKind, r.State = ObjectID(d.Varint()), ObjectKind(d.Byte()), ObjectState(d.Byte())
 	r.Node, r.Size, r.Time = d.Int32(), d.Varint(), d.Varint()
 	r.Ranges = ReadRanges(d)
+}
+
+func (r *BrokerWAL) append(dst []byte) []byte {
+	return append(appendInts(dst, int64(r.ID), r.Epoch), r.WAL[:]...)
+}
+
+func (r *BrokerWAL) read(d *wire.Reader) {
+	r.ID, r.Epoch = d.Int32(), d.Varint()
+	d.Array(r.WAL[:])
+}
+
+func (r *BrokerRescue) append(dst []byte) []byte {
+	return wire.AppendBool(append(appendInts(dst, int64(r.ID), r.Epoch), r.WAL[:]...), r.Done)
+}
+
+func (r *BrokerRescue) read(d *wire.Reader) {
+	r.ID, r.Epoch = d.Int32(), d.Varint()
+	d.Array(r.WAL[:])
+	r.Done = d.Bool()
+}
+
+func (r *BrokerFailed) append(dst []byte) []byte {
+	return wire.AppendString(appendInts(dst, int64(r.ID), r.Epoch), r.Cause)
+}
+
+func (r *BrokerFailed) read(d *wire.Reader) {
+	r.ID, r.Epoch, r.Cause = d.Int32(), d.Varint(), d.String()
 }

@@ -31,6 +31,13 @@ const (
 	KindObjectsCommitted   Kind = 17
 	KindObjectsDestroyed   Kind = 18
 	KindObjectsDeleted     Kind = 19
+	KindVoterSet           Kind = 24
+	KindBrokerDraining     Kind = 28
+	KindBrokerWAL          Kind = 31
+	KindBrokerRescue       Kind = 32
+	KindBrokerFailed       Kind = 33
+	KindStreamRewritten    Kind = 40
+	KindPartitionMoving    Kind = 20
 
 	// Found in snapshots only: state that the records above reach in several steps.
 	KindCounters    Kind = 64
@@ -74,7 +81,9 @@ var versions = map[Kind]uint8{
 	KindCluster: 1, KindBrokerRegistered: 1, KindBrokerFenced: 1, KindBrokerUnfenced: 1, KindBrokerUnregistered: 1,
 	KindTopicCreated: 1, KindPartitionCreated: 1, KindPartitionChanged: 1, KindTopicDeleted: 1, KindConfigSet: 1, KindConfigRemoved: 1,
 	KindProducerIDs: 1, KindStreamOpened: 1, KindStreamClosed: 1, KindStreamTrimmed: 1, KindObjectsPrepared: 1, KindObjectsCommitted: 1,
-	KindObjectsDestroyed: 1, KindObjectsDeleted: 1, KindCounters: 1, KindStreamState: 1, KindObjectState: 1,
+	KindObjectsDestroyed: 1, KindObjectsDeleted: 1, KindPartitionMoving: 1, KindVoterSet: 1, KindBrokerDraining: 1, KindBrokerWAL: 1, KindBrokerRescue: 1,
+	KindBrokerFailed: 1, KindStreamRewritten: 1,
+	KindCounters: 1, KindStreamState: 1, KindObjectState: 1,
 }
 
 // New returns an empty record of the kind, nil if the kind is not known.
@@ -118,6 +127,20 @@ func New(k Kind) Record {
 		return &ObjectsDestroyed{}
 	case KindObjectsDeleted:
 		return &ObjectsDeleted{}
+	case KindVoterSet:
+		return &VoterSet{}
+	case KindBrokerDraining:
+		return &BrokerDraining{}
+	case KindBrokerWAL:
+		return &BrokerWAL{}
+	case KindBrokerFailed:
+		return &BrokerFailed{}
+	case KindBrokerRescue:
+		return &BrokerRescue{}
+	case KindPartitionMoving:
+		return &PartitionMoving{}
+	case KindStreamRewritten:
+		return &StreamRewritten{}
 	case KindCounters:
 		return &Counters{}
 	case KindStreamState:
@@ -209,10 +232,24 @@ func (k Kind) String() string {
 		return "ObjectsPrepared"
 	case KindObjectsCommitted:
 		return "ObjectsCommitted"
+	case KindStreamRewritten:
+		return "StreamRewritten"
 	case KindObjectsDestroyed:
 		return "ObjectsDestroyed"
 	case KindObjectsDeleted:
 		return "ObjectsDeleted"
+	case KindVoterSet:
+		return "VoterSet"
+	case KindBrokerDraining:
+		return "BrokerDraining"
+	case KindBrokerWAL:
+		return "BrokerWAL"
+	case KindBrokerFailed:
+		return "BrokerFailed"
+	case KindBrokerRescue:
+		return "BrokerRescue"
+	case KindPartitionMoving:
+		return "PartitionMoving"
 	case KindCounters:
 		return "Counters"
 	case KindStreamState:

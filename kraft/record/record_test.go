@@ -33,6 +33,7 @@ func samples() []Record {
 		&TopicCreated{ID: id, Name: "orders", ReplicationFactor: 3},
 		&PartitionCreated{Topic: id, Partition: 9999, Leader: 7, LeaderEpoch: 1, PartitionEpoch: 2, Stream: 1 << 33},
 		&PartitionChanged{Topic: id, Partition: 0, Leader: 8, LeaderEpoch: 2, PartitionEpoch: 3},
+		&PartitionMoving{Topic: id, Partition: 0, Target: 9, PartitionEpoch: 4},
 		&TopicDeleted{ID: id, Time: 1_700_000_000_000},
 		&ConfigSet{Resource: ConfigResource{Type: TopicConfig, Name: "orders"}, Key: "retention.ms", Value: "-1"},
 		&ConfigRemoved{Resource: ConfigResource{Type: BrokerConfig}, Key: "log.retention.ms"},
@@ -44,8 +45,18 @@ func samples() []Record {
 		&ObjectsCommitted{Node: 7, Time: 1_700_000_000_000, Extends: true, New: []NewObject{
 			{ID: 1000, Kind: StreamSetObject, Size: 16 << 20, Ranges: ranges}, {ID: 1001, Kind: StreamObject, Size: 1, Ranges: ranges[:1]},
 		}, Compacted: []ObjectID{1, 2, 1 << 50}},
+		&StreamRewritten{Stream: 5, Node: 7, Time: 1_700_000_000_000, Cleaned: 100, New: []NewObject{
+			{ID: 1002, Kind: StreamObject, Size: 9, Ranges: ranges[:1]},
+		}, Replaced: []ObjectID{1000, 1001}},
 		&ObjectsDestroyed{Time: 1_700_000_000_000, IDs: []ObjectID{3, 4}},
 		&ObjectsDeleted{IDs: []ObjectID{3}},
+		&VoterSet{Voters: []Voter{
+			{ID: 1, Directory: [16]byte(id), Endpoints: []BrokerEndpoint{{Name: "CONTROLLER", Host: "c1.example", Port: 9093}}}, {ID: 1 << 30, Learner: true},
+		}},
+		&BrokerDraining{ID: 7, Draining: true},
+		&BrokerWAL{ID: 7, Epoch: 12, WAL: [16]byte(id)},
+		&BrokerRescue{ID: 7, Epoch: 12, WAL: [16]byte(id), Done: true},
+		&BrokerFailed{ID: 7, Epoch: 12, Cause: "the device is gone"},
 		&Counters{NextStream: 6, NextObject: 1002, NextBrokerEpoch: 13, NextProducerID: 3000},
 		&StreamState{ID: 5, Epoch: 3, Node: 7, Start: 10, End: 100, Closed: true},
 		&ObjectStored{ID: 1000, ObjectKind: StreamSetObject, State: Committed, Node: 7, Size: 16 << 20, Time: 1_700_000_000_000, Ranges: ranges},

@@ -55,12 +55,20 @@ type PartitionCreated struct {
 	Stream         StreamID
 }
 
-// PartitionChanged gives a partition a leader and epochs.
+// PartitionChanged gives a partition a leader and epochs. A move that was under way is over.
 type PartitionChanged struct {
 	Topic          TopicID
 	Partition      int32
 	Leader         int32
 	LeaderEpoch    int32
+	PartitionEpoch int32
+}
+
+// PartitionMoving names the broker that is to take the partition over from its leader, which goes on until it has handed it over.
+type PartitionMoving struct {
+	Topic          TopicID
+	Partition      int32
+	Target         int32 // not the leader
 	PartitionEpoch int32
 }
 
@@ -135,6 +143,17 @@ type NewObject struct {
 	Ranges []Range // by stream, then start
 }
 
+// StreamRewritten: the prepared objects New, of one range each, hold what the objects Replaced held of the stream, which lose it, and are destroyed when
+// they hold nothing else. Everything below Cleaned has been compacted by key; it never moves back. In a snapshot only Stream and Cleaned are set.
+type StreamRewritten struct {
+	Stream   StreamID
+	Node     int32
+	Time     int64 // ms since the epoch
+	Cleaned  int64
+	New      []NewObject
+	Replaced []ObjectID
+}
+
 // ObjectsDestroyed: these objects, prepared and never committed, wait for their removal from the bucket.
 type ObjectsDestroyed struct {
 	Time int64 // ms since the epoch
@@ -144,6 +163,36 @@ type ObjectsDestroyed struct {
 // ObjectsDeleted: these destroyed objects are gone from the bucket.
 type ObjectsDeleted struct {
 	IDs []ObjectID
+}
+
+// BrokerDraining: an operator wants a broker to be left by all partitions, or (Draining is false) no longer. It outlives registrations, and ends with the
+// broker's unregistration.
+type BrokerDraining struct {
+	ID       int32
+	Draining bool
+}
+
+// BrokerWAL: what the broker has acknowledged and not uploaded is in the write-ahead log WAL, and nowhere else. Zero: there is nothing of that kind.
+type BrokerWAL struct {
+	ID    int32
+	Epoch int64
+	WAL   [16]byte
+}
+
+// BrokerRescue: the registration of this epoch is not a broker but a rescue of its write-ahead log WAL. Done: everything in the log is in objects, its
+// streams are closed, and the broker may come back with any log.
+type BrokerRescue struct {
+	ID    int32
+	Epoch int64
+	WAL   [16]byte
+	Done  bool
+}
+
+// BrokerFailed: the broker of this epoch has told that it cannot go on, and why, which fences it. It holds until the broker registers anew or is unfenced.
+type BrokerFailed struct {
+	ID    int32
+	Epoch int64
+	Cause string // for a person; not empty
 }
 
 // Counters holds what a snapshot has to say besides the items: the next ids to give out.
@@ -183,6 +232,7 @@ func (*BrokerUnregistered) Kind() Kind { return KindBrokerUnregistered }
 func (*TopicCreated) Kind() Kind       { return KindTopicCreated }
 func (*PartitionCreated) Kind() Kind   { return KindPartitionCreated }
 func (*PartitionChanged) Kind() Kind   { return KindPartitionChanged }
+func (*PartitionMoving) Kind() Kind    { return KindPartitionMoving }
 func (*TopicDeleted) Kind() Kind       { return KindTopicDeleted }
 func (*ConfigSet) Kind() Kind          { return KindConfigSet }
 func (*ConfigRemoved) Kind() Kind      { return KindConfigRemoved }
@@ -192,8 +242,13 @@ func (*StreamClosed) Kind() Kind       { return KindStreamClosed }
 func (*StreamTrimmed) Kind() Kind      { return KindStreamTrimmed }
 func (*ObjectsPrepared) Kind() Kind    { return KindObjectsPrepared }
 func (*ObjectsCommitted) Kind() Kind   { return KindObjectsCommitted }
+func (*StreamRewritten) Kind() Kind    { return KindStreamRewritten }
 func (*ObjectsDestroyed) Kind() Kind   { return KindObjectsDestroyed }
 func (*ObjectsDeleted) Kind() Kind     { return KindObjectsDeleted }
+func (*BrokerDraining) Kind() Kind     { return KindBrokerDraining }
+func (*BrokerWAL) Kind() Kind          { return KindBrokerWAL }
+func (*BrokerRescue) Kind() Kind       { return KindBrokerRescue }
+func (*BrokerFailed) Kind() Kind       { return KindBrokerFailed }
 func (*Counters) Kind() Kind           { return KindCounters }
 func (*StreamState) Kind() Kind        { return KindStreamState }
 func (*ObjectStored) Kind() Kind       { return KindObjectState }

@@ -19,6 +19,13 @@ const (
 	BrokerConfig        ConfigType = 4
 	ClientMetricsConfig ConfigType = 16
 	GroupConfig         ConfigType = 32
+
+	// Kept as configuration as well, under numbers that Kafka does not use; no request of configurations reaches them.
+	ACLConfig     ConfigType = 100 // an access control list; the keys are its entries
+	ScramConfig   ConfigType = 101 // the SCRAM credentials of a user; the keys are mechanisms
+	QuotaConfig   ConfigType = 102 // the quotas of a client entity; the keys are Kafka's
+	TokenConfig   ConfigType = 103 // a delegation token, by id; one key
+	FeatureConfig ConfigType = 104 // the levels of features, by name, of the one resource ""
 )
 
 // ConfigResource names what a set of configuration keys belongs to.

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 
 	"go.etcd.io/etcd/server/v3/storage/wal"
@@ -35,8 +34,8 @@ type Options struct {
 	ClusterID string
 	// Identity is written at the head of every segment; a log with another one is refused.
 	Identity string
-	// Voters are the raft ids of the quorum.
-	Voters []uint64
+	// Conf gives the members of the quorum as raft wants them, from an image; from the empty one, those that the cluster was founded with.
+	Conf func(*image.Image) *pb.ConfState
 	// SegmentBytes is the size of a segment, preallocated. The first Open of the process decides.
 	SegmentBytes int64
 	Logger       *slog.Logger
@@ -49,7 +48,6 @@ const keepSnapshots = 2
 type Log struct {
 	opts  Options
 	snaps snapfile.Dir
-	conf  *pb.ConfState
 	mem   *raft.MemoryStorage
 	w     *wal.WAL
 	last  uint64        // index of the last durable entry
@@ -72,8 +70,7 @@ var setSegmentBytes sync.Once
 // Open opens or creates the log.
 func Open(o Options) (*Log, Recovered, error) {
 	setSegmentBytes.Do(func() { wal.SegmentSizeBytes = o.SegmentBytes })
-	l := &Log{opts: o, snaps: snapfile.Dir(o.Dir), conf: &pb.ConfState{Voters: slices.Clone(o.Voters)}, mem: raft.NewMemoryStorage()}
-	slices.Sort(l.conf.Voters)
+	l := &Log{opts: o, snaps: snapfile.Dir(o.Dir), mem: raft.NewMemoryStorage()}
 	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
 		return nil, Recovered{}, fmt.Errorf("raftlog: %w", err)
 	}
@@ -107,7 +104,7 @@ func (l *Log) create() (Recovered, error) {
 	if err != nil {
 		return Recovered{}, fmt.Errorf("raftlog: create %s: %w", l.walDir(), err)
 	}
-	if err := l.start(snapfile.ID{}); err != nil {
+	if err := l.start(snapfile.ID{}, l.opts.Conf(image.New())); err != nil {
 		return Recovered{}, err
 	}
 	hs := &pb.HardState{}
@@ -116,16 +113,13 @@ func (l *Log) create() (Recovered, error) {
 }
 
 // start makes the in-memory log begin after a snapshot.
-func (l *Log) start(id snapfile.ID) error {
-	return l.mem.ApplySnapshot(l.meta(id))
+func (l *Log) start(id snapfile.ID, conf *pb.ConfState) error {
+	return l.mem.ApplySnapshot(&pb.Snapshot{Metadata: &pb.SnapshotMetadata{Index: new(uint64(id.Index)), Term: new(uint64(id.Term)), ConfState: conf}})
 }
 
-func (l *Log) meta(id snapfile.ID) *pb.Snapshot {
-	return &pb.Snapshot{Metadata: &pb.SnapshotMetadata{Index: new(uint64(id.Index)), Term: new(uint64(id.Term)), ConfState: l.conf}}
-}
-
-func (l *Log) mark(id snapfile.ID) *walpb.Snapshot {
-	return &walpb.Snapshot{Index: new(uint64(id.Index)), Term: new(uint64(id.Term)), ConfState: l.conf}
+// mark is what the log says of a snapshot. Who the members were is in the snapshot itself; etcd's reader only wants to see something.
+func mark(id snapfile.ID, conf *pb.ConfState) *walpb.Snapshot {
+	return &walpb.Snapshot{Index: new(uint64(id.Index)), Term: new(uint64(id.Term)), ConfState: conf}
 }
 
 func (l *Log) recover() (rec Recovered, err error) {
@@ -155,7 +149,7 @@ func (l *Log) recover() (rec Recovered, err error) {
 	if last := id.Index + int64(len(ents)); int64(hs.GetCommit()) > last {
 		return rec, fmt.Errorf("raftlog: %s: %w: committed up to %d, but it ends at %d", l.walDir(), ErrCorrupt, hs.GetCommit(), last)
 	}
-	if err := l.start(id); err != nil {
+	if err := l.start(id, l.opts.Conf(img)); err != nil {
 		return rec, fmt.Errorf("raftlog: %w", err)
 	}
 	if err := l.mem.Append(ents); err != nil {
@@ -168,7 +162,7 @@ func (l *Log) recover() (rec Recovered, err error) {
 
 // read opens the log behind a snapshot and reads it to its end. On success l.w is ready for appending.
 func (l *Log) read(id snapfile.ID) (identity []byte, hs *pb.HardState, ents []*pb.Entry, err error) {
-	w, err := wal.Open(zap.NewNop(), l.walDir(), l.mark(id))
+	w, err := wal.Open(zap.NewNop(), l.walDir(), mark(id, nil))
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -189,9 +183,6 @@ func (l *Log) newestSnapshot() (snapfile.ID, *image.Image, error) {
 	known := make(map[snapfile.ID]bool)
 	for _, m := range marks {
 		known[snapfile.ID{Index: int64(m.GetIndex()), Term: int64(m.GetTerm())}] = true
-		if v := m.GetConfState().GetVoters(); m.GetIndex() > 0 && !slices.Equal(v, l.conf.GetVoters()) {
-			return snapfile.ID{}, nil, fmt.Errorf("raftlog: %s is of the voters %v, not %v", l.walDir(), v, l.conf.GetVoters())
-		}
 	}
 	ids, err := l.snaps.List()
 	if err != nil {
@@ -258,14 +249,36 @@ func (l *Log) Append(hs *pb.HardState, ents []*pb.Entry) error {
 	return nil
 }
 
-// Install makes the log begin after a snapshot that the leader sent; its file has been received. First comes the mark: without the commit index it is
-// ignored by the next Open. Then the commit index, which makes it valid. Entries behind the snapshot may be written only after that, or an Open in between
-// would find them behind a gap.
-func (l *Log) Install(id snapfile.ID) error {
+// Commit makes durable that the entries up to index, which are in the log, are committed.
+func (l *Log) Commit(index int64) error {
 	if l.fail != nil {
 		return l.fail
 	}
-	if err := l.w.SaveSnapshot(l.mark(id)); err != nil {
+	if uint64(index) > l.last {
+		return l.failed(fmt.Errorf("commit of entry %d, the log ends at %d", index, l.last))
+	}
+	hs := &pb.HardState{Term: new(l.hs.GetTerm()), Vote: new(l.hs.GetVote()), Commit: new(max(l.hs.GetCommit(), uint64(index)))}
+	if err := l.w.Save(hs, nil); err != nil {
+		return l.failed(err)
+	}
+	if err := l.w.Sync(); err != nil {
+		return l.failed(err)
+	}
+	l.hs = hs
+	if err := l.mem.SetHardState(hs); err != nil {
+		return l.failed(err)
+	}
+	return nil
+}
+
+// Install makes the log begin after a snapshot that the leader sent, and whose members are conf; its file has been received. First comes the mark: without the commit index it is
+// ignored by the next Open. Then the commit index, which makes it valid. Entries behind the snapshot may be written only after that, or an Open in between
+// would find them behind a gap.
+func (l *Log) Install(id snapfile.ID, conf *pb.ConfState) error {
+	if l.fail != nil {
+		return l.fail
+	}
+	if err := l.w.SaveSnapshot(mark(id, conf)); err != nil {
 		return l.failed(err)
 	}
 	hs := &pb.HardState{Term: new(l.hs.GetTerm()), Vote: new(l.hs.GetVote()), Commit: new(max(l.hs.GetCommit(), uint64(id.Index)))}
@@ -275,7 +288,7 @@ func (l *Log) Install(id snapfile.ID) error {
 	if err := l.w.Sync(); err != nil {
 		return l.failed(err)
 	}
-	if err := errors.Join(l.start(id), l.mem.SetHardState(hs)); err != nil {
+	if err := errors.Join(l.start(id, conf), l.mem.SetHardState(hs)); err != nil {
 		return l.failed(err)
 	}
 	l.hs, l.last = hs, uint64(id.Index)
@@ -285,10 +298,10 @@ func (l *Log) Install(id snapfile.ID) error {
 // Load reads the file of a snapshot.
 func (l *Log) Load(id snapfile.ID) (*image.Image, error) { return l.snaps.Load(l.opts.ClusterID, id) }
 
-// Compact tells the log that the file of a snapshot is durable: it forgets what is older than the oldest snapshot kept on disk, and in
+// Compact tells the log that the file of a snapshot, whose members are conf, is durable: it forgets what is older than the oldest snapshot kept on disk, and in
 // memory keeps about trailing bytes of entries before the snapshot, and everything above applied: raft may still look at what it has not been told to be
 // applied, even when the snapshot has it.
-func (l *Log) Compact(id snapfile.ID, trailing, applied int64) error {
+func (l *Log) Compact(id snapfile.ID, conf *pb.ConfState, trailing, applied int64) error {
 	if l.fail != nil {
 		return l.fail
 	}
@@ -296,10 +309,10 @@ func (l *Log) Compact(id snapfile.ID, trailing, applied int64) error {
 	if err := l.Append(l.hs, nil); err != nil {
 		return err
 	}
-	if err := l.w.SaveSnapshot(l.mark(id)); err != nil {
+	if err := l.w.SaveSnapshot(mark(id, conf)); err != nil {
 		return l.failed(err)
 	}
-	if _, err := l.mem.CreateSnapshot(uint64(id.Index), l.conf, nil); err != nil && !errors.Is(err, raft.ErrSnapOutOfDate) {
+	if _, err := l.mem.CreateSnapshot(uint64(id.Index), conf, nil); err != nil && !errors.Is(err, raft.ErrSnapOutOfDate) {
 		return l.failed(err)
 	}
 	oldest, err := l.snaps.Keep(keepSnapshots)

@@ -21,15 +21,19 @@ import (
 	"github.com/ringmq/ringmq/kraft/image"
 	"github.com/ringmq/ringmq/kraft/internal/snapfile"
 	"github.com/ringmq/ringmq/kraft/record"
+	"github.com/ringmq/ringmq/tools/waittest"
 )
 
 var seedFlag = flag.Uint64("raftlog.seed", 0, "seed of the crash tests, 0: a new one each time")
 
 const cluster = "c"
 
+// testConf is a quorum of one.
+var testConf = &pb.ConfState{Voters: []uint64{2}}
+
 func options(dir string) Options {
 	return Options{
-		Dir: dir, ClusterID: cluster, Identity: "node 1", Voters: []uint64{2}, SegmentBytes: 64 << 10,
+		Dir: dir, ClusterID: cluster, Identity: "node 1", Conf: func(*image.Image) *pb.ConfState { return testConf }, SegmentBytes: 64 << 10,
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 }
@@ -336,7 +340,7 @@ func TestSnapshotsBoundTheLog(t *testing.T) {
 		if _, err := l.Snapshots().Save(cluster, imageAt(t, index, 1)); err != nil {
 			t.Fatal(err)
 		}
-		if err := l.Compact(id, 10_000, id.Index); err != nil {
+		if err := l.Compact(id, testConf, 10_000, id.Index); err != nil {
 			t.Fatal(err)
 		}
 		return id
@@ -441,11 +445,11 @@ func redirect(t testing.TB, dir, target string) {
 	t.Helper()
 	fds, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		t.Skip("no /proc/self/fd here")
+		t.Skipf("SKIPPED: a log whose device fails: %v", err)
 	}
 	full, err := os.OpenFile(target, os.O_RDWR, 0)
 	if err != nil {
-		t.Skip(err)
+		t.Skipf("SKIPPED: a log whose device fails: %v", err)
 	}
 	defer full.Close()
 	n := 0
@@ -486,8 +490,9 @@ func TestFailureIsFinal(t *testing.T) {
 			}
 			for _, f := range []func() error{
 				func() error { return add(3) },
-				func() error { return l.Compact(snapfile.ID{Index: 1, Term: 1}, 1, 1) },
-				func() error { return l.Install(snapfile.ID{Index: 9, Term: 1}) },
+				func() error { return l.Compact(snapfile.ID{Index: 1, Term: 1}, testConf, 1, 1) },
+				func() error { return l.Install(snapfile.ID{Index: 9, Term: 1}, testConf) },
+				func() error { return l.Commit(1) },
 			} {
 				if err := f(); !errors.Is(err, ErrFailed) || err.Error() != first.Error() {
 					t.Fatalf("after the failure: %v", err)
@@ -507,14 +512,10 @@ func TestFailureIsFinal(t *testing.T) {
 // later, the file could get in the way of the removal of the directory.
 func awaitSpare(t *testing.T, dir string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		if spare, _ := filepath.Glob(filepath.Join(dir, "wal", "*.tmp")); len(spare) > 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("no spare file")
-		}
-	}
+	waittest.Until(t, 30*time.Second, "there is a spare file", func() bool {
+		spare, _ := filepath.Glob(filepath.Join(dir, "wal", "*.tmp"))
+		return len(spare) > 0
+	})
 }
 
 func TestInstall(t *testing.T) {
@@ -531,7 +532,7 @@ func TestInstall(t *testing.T) {
 	if _, err := l.Snapshots().Receive(cluster, id, &file); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Install(id); err != nil {
+	if err := l.Install(id, testConf); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Append(&pb.HardState{Term: new(uint64(2)), Commit: new(uint64(100))}, []*pb.Entry{{Index: new(uint64(101)), Term: new(uint64(2))}}); err != nil {
@@ -571,7 +572,7 @@ func TestCrashAroundInstall(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := copyDir(t, dir)
-		if err := l.Install(id); err != nil {
+		if err := l.Install(id, testConf); err != nil {
 			t.Fatal(err)
 		}
 		installed := false
@@ -601,5 +602,34 @@ func TestCrashAroundInstall(t *testing.T) {
 		if old := rec.Image.Offset() == 0 && rec.Entries == 1; old && installed || !old && rec.Image.Offset() != 100 {
 			t.Fatalf("installed %v, recovered the image at %d and %d entries; seed %d", installed, rec.Image.Offset(), rec.Entries, seed)
 		}
+	}
+}
+
+// TestCommitIsDurable: what Commit says survives the process, without anything written after it.
+func TestCommitIsDurable(t *testing.T) {
+	dir := t.TempDir()
+	l, _ := open(t, dir)
+	ents := []*pb.Entry{{Index: new(uint64(1)), Term: new(uint64(1))}, {Index: new(uint64(2)), Term: new(uint64(1))}, {Index: new(uint64(3)), Term: new(uint64(1))}}
+	if err := l.Append(&pb.HardState{Term: new(uint64(1)), Vote: new(uint64(2)), Commit: new(uint64(0))}, ents); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Commit(2); err != nil {
+		t.Fatal(err)
+	}
+	if hs, _, _ := l.Storage().InitialState(); hs.GetCommit() != 2 || hs.GetTerm() != 1 || hs.GetVote() != 2 {
+		t.Fatalf("%v", hs)
+	}
+	// The process ends here: nothing is closed.
+	copied := t.TempDir()
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	back, rec := open(t, copied)
+	defer back.Close()
+	if rec.HardState.GetCommit() != 2 || rec.HardState.GetVote() != 2 || rec.Entries != 3 {
+		t.Fatalf("%v, %d entries", rec.HardState, rec.Entries)
+	}
+	if err := l.Commit(4); !errors.Is(err, ErrFailed) {
+		t.Fatalf("an entry that is not there is committed: %v", err)
 	}
 }
