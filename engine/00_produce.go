@@ -7,6 +7,7 @@ import (
 
 	"github.com/ringmq/ringmq/engine/kproto"
 	"github.com/ringmq/ringmq/engine/partition"
+	"github.com/ringmq/ringmq/engine/quota"
 	"github.com/ringmq/ringmq/netpoll"
 )
 
@@ -29,12 +30,21 @@ type produceOp struct {
 	request  kproto.ProduceRequest // aliases the frame while it is being served
 	names    kproto.ProduceRequest // what the answer needs of it, own memory
 	results  []kproto.ProduceResult
-	next     int       // first partition that is not appended yet
-	deadline time.Time // when a produce that finds the WAL full gives up
+	next     int         // first partition that is not appended yet
+	waits    produceWait // for what the held request waits
+	deadline time.Time   // when it gives up
 
 	// pending counts appends that are not durable yet, plus one while the request is being served.
 	pending atomic.Int32
 	failed  atomic.Bool // an append failed after it had been taken
+
+	asks []produceAsk // partitions of which the coordinator of the producer's transaction has to be asked first, see admit
+
+	// What a quota counts, see quotas.go; meter is nil when nothing counts.
+	meter *quota.Client
+	size  int // of the request
+	began time.Time
+	spent time.Duration
 }
 
 var produceOps = sync.Pool{New: func() any { return new(produceOp) }}
@@ -48,7 +58,7 @@ type repeat struct {
 	fired atomic.Bool
 }
 
-func (b *Broker) produce(st *connState, header kproto.RequestHeader, body []byte) netpoll.Verdict {
+func (b *Broker) produce(st *connState, header kproto.RequestHeader, frame, body []byte) netpoll.Verdict {
 	op := produceOps.Get().(*produceOp)
 	op.broker, op.conn, op.header = b, st, header
 	op.header.ClientID = nil
@@ -56,10 +66,14 @@ func (b *Broker) produce(st *connState, header kproto.RequestHeader, body []byte
 		op.release()
 		return b.reject(st.conn, "malformed Produce request", err)
 	}
-	op.next = 0
+	op.next, op.asks = 0, op.asks[:0]
 	op.failed.Store(false)
 	op.pending.Store(1)
 	op.results = append(op.results[:0], make([]kproto.ProduceResult, len(op.request.Partitions))...)
+	if op.meter = b.metered(st, header.ClientID); op.meter != nil {
+		op.size = len(frame)
+		op.serving()
+	}
 	op.resp = st.conn.Begin()
 	st.begin()
 	return op.serve(string(header.ClientID) == adminClientID)
@@ -71,36 +85,53 @@ const adminClientID = "__admin_client"
 // serve appends what is left of the request. When the WAL is full the frame is held and resume goes on later.
 func (op *produceOp) serve(admin bool) netpoll.Verdict {
 	badAcks := op.request.Acks < -1 || op.request.Acks > 1
+	badTxn := op.refused()
+	if badTxn == kproto.None {
+		badTxn = op.checkTransaction()
+	}
 	for ; op.next < len(op.request.Partitions); op.next++ {
 		rp, result := &op.request.Partitions[op.next], &op.results[op.next]
 		if badAcks {
 			*result = kproto.FailedProduce(kproto.InvalidRequiredAcks, "")
 			continue
 		}
-		if full := op.append(rp, result, admin); full {
+		if badTxn != kproto.None {
+			*result = kproto.FailedProduce(badTxn, "")
+			continue
+		}
+		if wait := op.append(rp, result, admin); wait != waitNot {
 			if op.deadline.IsZero() {
 				op.deadline = time.Now().Add(time.Duration(max(op.request.TimeoutMillis, 0)) * time.Millisecond)
 			}
 			// Room that came between the refusal and the note in the list would wake nobody: once noted, try again.
 			if op.broker.parked.add(op.conn.conn, op.deadline) {
-				op.broker.metrics.walFull.Add(1)
+				if wait == waitRoom {
+					op.broker.metrics.walFull.Add(1)
+				}
 				op.next--
 				continue
 			}
 			op.request.CloneInto(&op.names) // the frame is not ours when the broker closes
-			op.conn.parked = op
-			op.broker.noteFull()
+			op.conn.parked, op.waits = op, wait
+			if wait == waitRoom {
+				op.broker.noteFull()
+			}
+			op.resting()
 			if op.broker.closing.Load() {
 				op.giveUp()
 			}
 			return netpoll.Hold
 		}
 	}
+	if len(op.asks) > 0 {
+		op.admit()
+	}
 	if op.conn.parked != nil || !op.deadline.IsZero() {
 		op.broker.parked.remove(op.conn.conn)
 	}
 	op.conn.parked = nil
 	op.deadline = time.Time{}
+	op.resting()
 	if op.request.Acks == 0 {
 		return op.finishUnacknowledged()
 	}
@@ -109,38 +140,89 @@ func (op *produceOp) serve(admin bool) netpoll.Verdict {
 	return netpoll.Next
 }
 
-// append offers one partition's records. It returns true when the WAL is full.
-func (op *produceOp) append(rp *kproto.ProducePartition, result *kproto.ProduceResult, admin bool) (full bool) {
+// produceWait says what a produce has to wait for.
+type produceWait uint8
+
+const (
+	waitNot    produceWait = iota
+	waitRoom               // in the WAL
+	waitLeader             // the partition is on its way, here or elsewhere
+)
+
+// append offers one partition's records, unless it returns that they have to wait.
+func (op *produceOp) append(rp *kproto.ProducePartition, result *kproto.ProduceResult, admin bool) produceWait {
 	t := &op.request.Topics[rp.Topic]
+	if op.broker.authorizer != nil && !op.mayProduce(t) {
+		*result = kproto.FailedProduce(kproto.TopicAuthorizationFailed, "")
+		return waitNot
+	}
 	part, code := op.broker.partitionFor(t.Name, t.ID, op.header.Version >= 13, rp.Index)
 	*result = kproto.FailedProduce(code, "")
 	if code == kproto.None && !admin && isInternalTopic(part.Topic) {
 		result.ErrorCode = kproto.InvalidTopicException
-		return false
+		return waitNot
+	}
+	if code == kproto.NotLeaderOrFollower {
+		return op.elsewhere(t, rp.Index, result)
 	}
 	if code != kproto.None {
-		if code == kproto.NotLeaderOrFollower {
-			op.broker.currentLeader(t.Name, t.ID, rp.Index, result)
-		}
-		return false
+		return waitNot
 	}
+	a := op.offer(part, rp.Records, partition.NotVerified)
+	if a.Unverified {
+		var ended bool
+		if a, ended = op.verify(part, rp, result, a.Verified); ended {
+			return waitNot
+		}
+	}
+	if a.Full {
+		return waitRoom
+	}
+	if a.Code == kproto.NotLeaderOrFollower { // since we found it
+		result.ErrorCode = a.Code
+		return op.elsewhere(t, rp.Index, result)
+	}
+	op.take(part, a, result, len(rp.Records))
+	return waitNot
+}
+
+// offer gives a batch to its partition.
+func (op *produceOp) offer(part *partition.Partition, records []byte, verified partition.Verified) partition.Appended {
 	op.pending.Add(1)
-	a := part.Append(rp.Records, op.header.Version, op)
+	a := part.Append(records, op.header.Version, verified, op)
 	if !a.Pending {
 		op.pending.Add(-1)
 	}
-	if a.Full {
-		return true
-	}
+	return a
+}
+
+// take makes the answer of a partition of what became of its batch of n bytes.
+func (op *produceOp) take(part *partition.Partition, a partition.Appended, result *kproto.ProduceResult, n int) {
 	result.ErrorCode, result.ErrorMessage, result.RecordErrors = a.Code, a.Message, a.RecordErrors
 	result.BaseOffset, result.LogAppendTime, result.LogStartOffset = a.BaseOffset, a.LogAppendTime, a.LogStart
+	switch a.Code { // of what does not get as far as the log, Kafka does not say where that starts
+	case kproto.CorruptMessage, kproto.MessageTooLarge, kproto.RecordListTooLarge:
+		result.LogStartOffset = -1
+	case kproto.InvalidRecord:
+		if len(a.RecordErrors) == 0 {
+			result.LogStartOffset = -1
+		}
+	}
 	if a.WaitFor > 0 {
 		op.waitForRepeat(part, a.WaitFor)
 	}
 	if a.Code == kproto.None {
-		op.broker.metrics.produced(len(rp.Records))
+		op.broker.metrics.produced(n)
 	}
-	return false
+}
+
+// elsewhere answers for a partition that is not open here: who leads it, unless that is being decided.
+func (op *produceOp) elsewhere(t *kproto.ProduceTopic, index int32, result *kproto.ProduceResult) produceWait {
+	if op.broker.isHeld(t.Name, t.ID, op.header.Version >= 13, index) {
+		return waitLeader
+	}
+	op.broker.currentLeader(t.Name, t.ID, index, result)
+	return waitNot
 }
 
 // resume goes on with a held request whose frame is delivered again, when the WAL has room or the request has waited long enough.
@@ -152,9 +234,14 @@ func (op *produceOp) resume(frame []byte) netpoll.Verdict {
 	if err != nil {
 		panic("BUG: engine: a held Produce frame does not decode any more: " + err.Error())
 	}
+	op.serving()
 	if !time.Now().Before(op.deadline) {
+		refusal := kproto.FailedProduce(kproto.RequestTimedOut, "the write-ahead log is full: the object store does not take uploads fast enough")
+		if op.waits == waitLeader {
+			refusal = kproto.FailedProduce(kproto.NotLeaderOrFollower, "the partition is on its way to another leader")
+		}
 		for ; op.next < len(op.request.Partitions); op.next++ {
-			op.results[op.next] = kproto.FailedProduce(kproto.RequestTimedOut, "the write-ahead log is full: the object store does not take uploads fast enough")
+			op.results[op.next] = refusal
 		}
 	}
 	return op.serve(string(header.ClientID) == adminClientID)
@@ -228,6 +315,7 @@ func (op *produceOp) doneIn(batch *netpoll.Batch) {
 		return
 	}
 	st := op.conn
+	wait := op.throttle()
 	if op.names.Acks == 0 {
 		op.resp.Drop()
 	} else {
@@ -235,7 +323,7 @@ func (op *produceOp) doneIn(batch *netpoll.Batch) {
 			op.failAll()
 		}
 		head := kproto.AppendResponseHeader(op.resp.Buf(), kproto.KeyProduce, op.header.Version, op.header.CorrelationID)
-		op.resp.SetBuf(kproto.AppendProduceResponse(head, op.header.Version, &op.names, op.results, op.broker.leaderEndpoints(op.results, st.listener), 0))
+		op.resp.SetBuf(kproto.AppendProduceResponse(head, op.header.Version, &op.names, op.results, op.broker.leaderEndpoints(op.results, st.listener), wait))
 		op.resp.SendIn(batch)
 	}
 	op.release()
@@ -252,6 +340,9 @@ func (op *produceOp) failAll() {
 }
 
 func (op *produceOp) release() {
+	clear(op.asks)
+	op.asks = op.asks[:0]
 	op.conn, op.resp, op.deadline = nil, nil, time.Time{}
+	op.meter, op.spent = nil, 0
 	produceOps.Put(op)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ringmq/ringmq/engine/kproto"
 	"github.com/ringmq/ringmq/engine/partition"
+	"github.com/ringmq/ringmq/engine/quota"
 	"github.com/ringmq/ringmq/netpoll"
 	"github.com/ringmq/ringmq/s3stream"
 )
@@ -50,6 +51,9 @@ type fetchOp struct {
 	minBytes int
 	deadline time.Time
 	timer    *time.Timer
+	meter    *quota.Client // what a quota counts, see quotas.go; nil when nothing counts
+	began    time.Time
+	spent    time.Duration
 	watching bool
 
 	scheduled atomic.Bool // a run on the connection's goroutine is under way
@@ -84,6 +88,7 @@ type fetchPart struct {
 	bytes        int
 	cold         bool
 	moved        bool // another leadership began while the fetch waited
+	pending      bool // the partition is on its way to another leader: nothing to be said of it now
 	watch        partition.Watch
 }
 
@@ -106,6 +111,7 @@ func (b *Broker) fetch(st *connState, header kproto.RequestHeader, body []byte) 
 		op.recycle()
 		return b.reject(st.conn, "malformed Fetch request", err)
 	}
+	op.meter = b.metered(st, header.ClientID)
 	op.resp = st.conn.Begin()
 	st.begin()
 	st.fetch.Store(op)
@@ -123,6 +129,7 @@ func (b *Broker) fetch(st *connState, header kproto.RequestHeader, body []byte) 
 func (op *fetchOp) begin() kproto.ErrorCode {
 	r := &op.request
 	op.wanted = min(int(max(r.MaxBytes, 0)), op.broker.cfg.Fetch.MaxBytes, fetchResponseBytes)
+	op.boundByQuota()
 	op.minBytes = min(int(max(r.MinBytes, 0)), op.wanted)
 	op.deadline = time.Now().Add(time.Duration(max(r.MaxWaitMillis, 0)) * time.Millisecond)
 	session, full, code := op.broker.fetches.resolve(op)
@@ -164,7 +171,7 @@ func (op *fetchOp) evaluate() {
 		f := &op.parts[i]
 		op.locate(f)
 		f.first, f.count, f.bytes, f.cold = len(op.slices), 0, 0, false
-		if f.code != kproto.None {
+		if f.code != kproto.None || f.pending {
 			continue
 		}
 		var err error
@@ -173,11 +180,14 @@ func (op *fetchOp) evaluate() {
 			f.position = partition.Position{HighWatermark: f.part.HighWatermark(), LastStable: f.part.LastStable(), LogStart: f.part.LogStart()}
 			continue
 		}
-		op.slices, f.position, f.code, err = f.part.Read(op.slices, f.offset, max(want, 0), op.bytes == 0)
+		op.slices, f.position, f.code, err = f.part.Read(op.slices, f.offset, max(want, 0), op.bytes == 0, op.committed())
 		f.cold = errors.Is(err, partition.ErrCold)
 		op.count(f)
 	}
 }
+
+// committed says that the reader wants no open and skips aborted transactions.
+func (op *fetchOp) committed() bool { return op.request.Isolation == readCommitted }
 
 func (op *fetchOp) count(f *fetchPart) {
 	f.count = len(op.slices) - f.first
@@ -191,7 +201,17 @@ func (op *fetchOp) count(f *fetchPart) {
 func (op *fetchOp) locate(f *fetchPart) {
 	f.position = partition.Position{HighWatermark: -1, LastStable: -1, LogStart: -1}
 	f.diverged.epoch, f.diverged.end = -1, -1
+	f.pending = false
+	if op.broker.authorizer != nil && !op.mayFetch(f) {
+		f.code = kproto.TopicAuthorizationFailed
+		return
+	}
 	if f.part == nil || f.part.Resigned() {
+		if f.part != nil && op.broker.isHeld([]byte(f.topic), f.topicID, op.header.Version >= 13, f.index) {
+			f.code, f.pending = kproto.None, true
+			f.position = partition.Position{HighWatermark: f.part.HighWatermark(), LastStable: f.part.LastStable(), LogStart: f.part.LogStart()}
+			return
+		}
 		f.moved = f.part != nil
 		f.part, f.code = op.broker.partitionByName(f.topic, f.topicID, op.header.Version >= 13, f.index)
 		if f.code != kproto.None {
@@ -226,6 +246,7 @@ func (op *fetchOp) advance(timeUp bool) {
 	ready := op.ready() || timeUp || !time.Now().Before(op.deadline)
 	switch {
 	case cold && (op.bytes == 0 || !ready):
+		op.resting()
 		op.readCold()
 	case cold && op.bytes < op.maxBytes:
 		op.addCold()
@@ -240,6 +261,7 @@ func (op *fetchOp) advance(timeUp bool) {
 
 // wait parks the fetch until a partition moves or the time is up.
 func (op *fetchOp) wait() {
+	op.resting()
 	op.watching = true
 	op.scheduled.Store(false)
 	for i := range op.parts {
@@ -272,6 +294,7 @@ func (op *fetchOp) runOnLoop() {
 		return // answered meanwhile, or reading from the object store
 	}
 	op.scheduled.Store(false)
+	op.serving()
 	op.evaluate()
 	op.advance(!time.Now().Before(op.deadline))
 }

@@ -115,7 +115,7 @@ func (op *fetchOp) readColdParts(ctx context.Context, brief bool) {
 			continue
 		}
 		want := min(int(f.maxBytes), op.maxBytes-op.bytes)
-		slices, position, code, err := f.part.ReadCold(ctx, f.offset, max(want, 0), op.bytes == 0)
+		slices, position, code, err := f.part.ReadCold(ctx, f.offset, max(want, 0), op.bytes == 0, op.committed())
 		f.position, f.code = position, code
 		if err != nil && (brief || errors.Is(ctx.Err(), context.Canceled)) && ctx.Err() != nil {
 			f.code = kproto.None // nothing yet; it is on its way into the block cache
@@ -141,7 +141,7 @@ func (op *fetchOp) rereadHot() {
 		}
 		f.first = len(op.slices)
 		var err error
-		op.slices, f.position, f.code, err = f.part.Read(op.slices, f.offset, max(want, 0), op.bytes == 0)
+		op.slices, f.position, f.code, err = f.part.Read(op.slices, f.offset, max(want, 0), op.bytes == 0, op.committed())
 		if errors.Is(err, partition.ErrCold) {
 			continue // evicted meanwhile; the next fetch reads it
 		}

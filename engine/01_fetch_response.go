@@ -1,12 +1,19 @@
 package engine
 
 import (
+	"time"
+
 	"github.com/ringmq/ringmq/engine/kproto"
 )
 
 // answer writes the response: encoded parts alternate with record batches by reference.
 func (op *fetchOp) answer() {
 	op.unwatch()
+	op.disclaim()
+	if wait := op.throttle(); wait > 0 {
+		op.answerThrottled(wait)
+		return
+	}
 	version := op.header.Version
 	sessionID := int32(0)
 	if op.session != nil {
@@ -34,6 +41,7 @@ func (op *fetchOp) answer() {
 					op.resp.Reference(op.slices[j].Data, op.slices[j].Mem)
 				}
 				head = op.resp.Buf()
+				f.part.Served(f.bytes)
 			}
 			head = w.PartitionEnd(head)
 		}
@@ -88,8 +96,11 @@ func (op *fetchOp) result(f *fetchPart) kproto.PartitionResult {
 	r := kproto.NewPartitionResult(f.index)
 	r.HighWatermark, r.LastStableOffset, r.LogStartOffset = f.position.HighWatermark, f.position.LastStable, f.position.LogStart
 	r.DivergingEpoch, r.DivergingEndOffset = f.diverged.epoch, f.diverged.end
-	if op.request.Isolation == readCommitted {
+	if op.committed() {
 		r.Aborted = noAborted
+		if f.count > 0 {
+			r.Aborted = f.part.Aborted(noAborted, f.offset, op.slices[f.first+f.count-1].Next)
+		}
 	}
 	return r
 }
@@ -106,9 +117,10 @@ func (op *fetchOp) endpoints() []kproto.NodeEndpoint {
 	return out
 }
 
-// readCommitted is the isolation level that asks for aborted transactions; there are none.
+// readCommitted is the isolation level of readers that want committed records only.
 const readCommitted = 1
 
+// noAborted is empty and has no room: appending to it makes a new list.
 var noAborted = []kproto.AbortedTxn{}
 
 // answerError answers with a top-level error and no partitions.
@@ -117,6 +129,24 @@ func (op *fetchOp) answerError(code kproto.ErrorCode) {
 	head := kproto.AppendResponseHeader(op.resp.Buf(), kproto.KeyFetch, op.header.Version, op.header.CorrelationID)
 	op.resp.SetBuf(w.End(w.Begin(head, op.header.Version, 0, code, 0, 0), nil))
 	op.parts = op.parts[:0]
+	op.finish(true)
+}
+
+// answerThrottled answers without data: the client has fetched too much already. A session goes on with what it was told before; one that this fetch was to
+// begin does not begin, and the client asks for it again.
+func (op *fetchOp) answerThrottled(waitMillis int32) {
+	op.releaseSlices()
+	sessionID := int32(0)
+	if op.session != nil {
+		if op.full {
+			op.broker.fetches.remove(op.session.id)
+		} else {
+			sessionID = op.session.id
+		}
+	}
+	var w kproto.FetchResponseWriter
+	head := kproto.AppendResponseHeader(op.resp.Buf(), kproto.KeyFetch, op.header.Version, op.header.CorrelationID)
+	op.resp.SetBuf(w.End(w.Begin(head, op.header.Version, waitMillis, kproto.None, sessionID, 0), nil))
 	op.finish(true)
 }
 
@@ -150,6 +180,7 @@ func (op *fetchOp) recycle() {
 	clear(op.slices[:cap(op.slices)])
 	op.slices, op.bytes = op.slices[:0], 0
 	op.session, op.resp = nil, nil
+	op.meter, op.began, op.spent = nil, time.Time{}, 0
 	if !op.stray && !op.scheduled.Load() {
 		fetchOps.Put(op)
 	}

@@ -69,6 +69,9 @@ func (b *Broker) listOffset(ctx context.Context, req *kmsg.ListOffsetsRequest, t
 	refuse := func(code kproto.ErrorCode) kmsg.ListOffsetsResponseTopicPartition {
 		return listed(rp.Partition, code, -1, -1, -1)
 	}
+	if since, known := tsSince[rp.Timestamp]; rp.Timestamp < 0 && (!known || req.Version < since) {
+		return refuse(kproto.UnsupportedVersion)
+	}
 	p, code := b.partitionByName(topic, [16]byte{}, false, rp.Partition)
 	if code == kproto.None {
 		code = p.CheckEpoch(rp.CurrentLeaderEpoch)
@@ -76,13 +79,13 @@ func (b *Broker) listOffset(ctx context.Context, req *kmsg.ListOffsetsRequest, t
 	if code != kproto.None {
 		return refuse(code)
 	}
-	if since, known := tsSince[rp.Timestamp]; rp.Timestamp < 0 && (!known || req.Version < since) {
-		return refuse(kproto.UnsupportedVersion)
-	}
 	switch rp.Timestamp {
 	case tsLatest:
+		if !b.node.Confirmed() {
+			return refuse(kproto.NotLeaderOrFollower) // somebody else may know of more, see lease.go
+		}
 		end := p.HighWatermark()
-		if req.IsolationLevel == 1 {
+		if req.IsolationLevel == readCommitted {
 			end = p.LastStable()
 		}
 		if req.ReplicaID >= 0 {
@@ -109,7 +112,7 @@ func (b *Broker) listOffset(ctx context.Context, req *kmsg.ListOffsetsRequest, t
 	case err != nil:
 		b.log.Error("offset lookup by time failed", "topic", topic, "partition", rp.Partition, "timestamp", rp.Timestamp, "cause", err)
 		return refuse(kproto.KafkaStorageError)
-	case !ok:
+	case !ok, req.IsolationLevel == readCommitted && found.Offset >= p.LastStable():
 		return refuse(kproto.None)
 	}
 	return listed(rp.Partition, kproto.None, found.Timestamp, found.Offset, p.EpochOf(found.Offset))

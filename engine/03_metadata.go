@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -23,6 +24,7 @@ const operationsUnknown = -2147483648
 
 func metadata(r *request) {
 	req, b := r.body.(*kmsg.MetadataRequest), r.broker
+	preferIDs(req)
 	resp := kmsg.NewPtrMetadataResponse()
 	all := req.Topics == nil || (req.Version == 0 && len(req.Topics) == 0)
 	if req.Version < 12 {
@@ -34,10 +36,13 @@ func metadata(r *request) {
 		}
 	}
 	if !all && b.cfg.Topics.AutoCreate && (req.Version < 4 || req.AllowAutoTopicCreation) {
-		b.autoCreate(req)
+		b.autoCreate(r, req)
 	}
 	img := b.node.Image()
 	b.describeBrokers(img, r.conn.listener, resp)
+	if req.IncludeClusterAuthorizedOperations { // versions 8 to 10
+		resp.AuthorizedOperations = clusterOperations
+	}
 	resp.Topics = []kmsg.MetadataResponseTopic{}
 	if all {
 		img.Topics(func(t *kraft.Topic) bool {
@@ -51,6 +56,18 @@ func metadata(r *request) {
 		resp.Topics = append(resp.Topics, b.metadataOf(img, &req.Topics[i], req, r.conn.listener))
 	}
 	r.reply(resp)
+}
+
+// preferIDs leaves only ids when a request has one: then Kafka does not look at names. Its consumer asks with empty names for what a group assigned to it.
+func preferIDs(req *kmsg.MetadataRequest) {
+	named := func(t kmsg.MetadataRequestTopic) bool { return t.TopicID == [16]byte{} }
+	if req.Version < 12 || !slices.ContainsFunc(req.Topics, func(t kmsg.MetadataRequestTopic) bool { return !named(t) }) {
+		return
+	}
+	req.Topics = slices.DeleteFunc(req.Topics, named)
+	for i := range req.Topics {
+		req.Topics[i].Topic = nil
+	}
 }
 
 // metadataInvalid answers a request that names a topic in a way that its version does not know.
@@ -86,6 +103,9 @@ func (b *Broker) metadataOf(img *kraft.Image, ask *kmsg.MetadataRequestTopic, re
 	out.ErrorCode, out.Topic, out.TopicID = int16(code), ask.Topic, ask.TopicID
 	out.Partitions = []kmsg.MetadataResponseTopicPartition{}
 	out.AuthorizedOperations = operationsUnknown
+	if req.IncludeTopicAuthorizedOperations && ask.Topic != nil {
+		out.AuthorizedOperations = topicOperations
+	}
 	return out
 }
 
@@ -136,6 +156,9 @@ func (b *Broker) describeTopic(img *kraft.Image, t *kraft.Topic, req *kmsg.Metad
 		if code := leaderState(img, p, listener); code != kproto.None {
 			mp.Leader, mp.ErrorCode = -1, int16(code)
 			mp.OfflineReplicas = p.Replicas
+			if code == kproto.LeaderNotAvailable {
+				mp.ISR = []int32{} // as Kafka 4.3 has it, where the last replica leaves the ISR for the eligible leader replicas
+			}
 			if code == kproto.ListenerNotFound && req.Version < 6 {
 				mp.ErrorCode = int16(kproto.LeaderNotAvailable)
 			}
@@ -156,14 +179,15 @@ func leaderState(img *kraft.Image, p *kraft.Partition, listener string) kproto.E
 	return kproto.None
 }
 
-// topicOperations and clusterOperations are what anybody may do without an authorizer: bit n is AclOperation n.
+// topicOperations, clusterOperations and groupOperations are what anybody may do without an authorizer: bit n is AclOperation n.
 const (
+	groupOperations   = 1<<3 | 1<<6 | 1<<8 | 1<<10 | 1<<11
 	topicOperations   = 1<<3 | 1<<4 | 1<<5 | 1<<6 | 1<<7 | 1<<8 | 1<<10 | 1<<11
 	clusterOperations = 1<<5 | 1<<7 | 1<<8 | 1<<9 | 1<<10 | 1<<11 | 1<<12
 )
 
 // autoCreate creates the unknown topics of a Metadata request and waits until they can be used.
-func (b *Broker) autoCreate(req *kmsg.MetadataRequest) {
+func (b *Broker) autoCreate(r *request, req *kmsg.MetadataRequest) {
 	img := b.node.Image()
 	create := kmsg.NewPtrCreateTopicsRequest()
 	create.TimeoutMillis = int32(autoCreateTimeout.Milliseconds())
@@ -172,7 +196,9 @@ func (b *Broker) autoCreate(req *kmsg.MetadataRequest) {
 		if name == nil || img.Topic(*name) != nil || !kraft.ValidTopicName(*name) {
 			continue
 		}
-		create.Topics = append(create.Topics, b.newTopicRequest(*name))
+		if t := b.newTopicRequest(*name); r.mutate(t.NumPartitions, 0) {
+			create.Topics = append(create.Topics, t)
+		}
 	}
 	if len(create.Topics) == 0 {
 		return
@@ -193,6 +219,23 @@ func (b *Broker) newTopicRequest(name string) kmsg.CreateTopicsRequestTopic {
 		t.Configs = []kmsg.CreateTopicsRequestTopicConfig{
 			topicConfigPair("cleanup.policy", "compact"), topicConfigPair("compression.type", "producer"),
 			topicConfigPair("segment.bytes", itoa(b.cfg.Offsets.TopicSegmentBytes)),
+		}
+	}
+	if name == shareStateTopic {
+		s := b.cfg.Share
+		t.NumPartitions, t.ReplicationFactor = s.StatePartitions, s.StateReplicationFactor
+		t.Configs = []kmsg.CreateTopicsRequestTopicConfig{
+			topicConfigPair("cleanup.policy", "delete"), topicConfigPair("compression.type", "producer"), topicConfigPair("segment.bytes", itoa(s.StateSegmentBytes)),
+			topicConfigPair("min.insync.replicas", itoa(s.StateMinISR)), topicConfigPair("retention.ms", "-1"),
+		}
+	}
+	if name == transactionsTopic {
+		pr := b.cfg.Producer
+		t.NumPartitions, t.ReplicationFactor = pr.TransactionTopicPartitions, pr.TransactionTopicReplicationFactor
+		t.Configs = []kmsg.CreateTopicsRequestTopicConfig{
+			topicConfigPair("cleanup.policy", "compact"), topicConfigPair("compression.type", "uncompressed"),
+			topicConfigPair("segment.bytes", itoa(pr.TransactionTopicSegmentBytes)), topicConfigPair("min.insync.replicas", itoa(int64(pr.TransactionTopicMinISR))),
+			topicConfigPair("unclean.leader.election.enable", "false"),
 		}
 	}
 	return t

@@ -29,7 +29,7 @@ func apiVersions(r *request) {
 		r.conn.clientSoftware = req.ClientSoftwareName + "/" + req.ClientSoftwareVersion
 	}
 	resp.ApiKeys = r.broker.apis.advertised()
-	resp.FinalizedFeaturesEpoch = r.broker.node.Image().Offset()
+	r.broker.addFeatures(resp, req.Version)
 	r.reply(resp)
 }
 

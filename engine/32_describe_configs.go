@@ -13,8 +13,8 @@ import (
 	"github.com/ringmq/ringmq/kraft"
 )
 
-// DescribeConfigs (key 32) 1 to 4, AlterConfigs (key 33) 0 to 2, IncrementalAlterConfigs (key 44) 0 to 1, for topics and brokers. Values
-// are changed by the controller; what a key is worth here is the first of its synonyms: topic, dynamic broker, dynamic default, static,
+// DescribeConfigs (key 32) 1 to 4, AlterConfigs (key 33) 0 to 2, IncrementalAlterConfigs (key 44) 0 to 1, for topics, groups and
+// brokers. Values are changed by the controller; what a key is worth here is the first of its synonyms: topic, dynamic broker, dynamic default, static,
 // default.
 
 func describeConfigs(r *request) {
@@ -46,6 +46,11 @@ func (b *Broker) describeResource(img *kraft.Image, req *kmsg.DescribeConfigsReq
 			return fail(kproto.UnknownTopicOrPartition, "topic "+ask.ResourceName+" does not exist")
 		}
 		described = b.topicConfigs(img, ask.ResourceName)
+	case kraft.GroupConfig:
+		if ask.ResourceName == "" {
+			return fail(kproto.InvalidRequest, "Group name must not be empty")
+		}
+		described = b.groupConfigs(img, ask.ResourceName)
 	case kraft.BrokerConfig:
 		if ask.ResourceName == "" {
 			described = clusterDefaults(img)
@@ -55,8 +60,13 @@ func (b *Broker) describeResource(img *kraft.Image, req *kmsg.DescribeConfigsReq
 			return fail(kproto.InvalidRequest, "this is broker "+strconv.Itoa(int(b.cfg.NodeID))+"; ask broker "+ask.ResourceName+" itself")
 		}
 		described = b.brokerConfigs(img)
+	case kraft.ClientMetricsConfig:
+		if ask.ResourceName == "" {
+			return fail(kproto.InvalidRequest, "Client metrics subscription name must not be empty")
+		}
+		described = describeClientMetrics(img, ask.ResourceName)
 	default:
-		return fail(kproto.InvalidRequest, "resource type "+strconv.Itoa(int(ask.ResourceType))+" has no configuration here; known are 2 (topic) and 4 (broker)")
+		return fail(kproto.InvalidRequest, "resource type "+strconv.Itoa(int(ask.ResourceType))+" has no configuration here; known are 2 (topic), 4 (broker) and 32 (group)")
 	}
 	slices.SortFunc(described, func(x, y describedConfig) int { return cmp.Compare(x.def.Name, y.def.Name) })
 	for i := range described {
@@ -141,6 +151,27 @@ func (b *Broker) topicConfigs(img *kraft.Image, name string) []describedConfig {
 	return out
 }
 
+// groupConfigs lists every group key with its effective value. The group need not exist.
+func (b *Broker) groupConfigs(img *kraft.Image, name string) []describedConfig {
+	own := kraft.ConfigResource{Type: kraft.GroupConfig, Name: name}
+	var out []describedConfig
+	for _, d := range config.GroupDefs() {
+		dc := describedConfig{def: d}
+		if value, set := img.Config(own, d.Name); set {
+			dc.values = append(dc.values, configValue{name: d.Name, value: value, source: kmsg.ConfigSourceGroupConfig})
+		}
+		name, ok := config.GroupSynonym(d.Name)
+		if ok {
+			dc.values = b.appendBrokerValues(dc.values, img, name, 1)
+		} else {
+			name = d.Name
+		}
+		dc.values = append(dc.values, configValue{name: name, value: d.Default, source: kmsg.ConfigSourceDefaultConfig})
+		out = append(out, dc)
+	}
+	return out
+}
+
 // topicDefault is a topic key's default as Kafka shows it: under the name of its strongest broker synonym, and among the synonyms only if
 // there is one with a default of its own (log.retention.ms has none).
 func topicDefault(d *config.Def) configValue {
@@ -208,7 +239,13 @@ func alterConfigs(r *request) {
 		out.Resources = append(out.Resources, x)
 	}
 	req.Resources = slices.DeleteFunc(req.Resources, func(rr kmsg.AlterConfigsRequestResource) bool {
-		message := b.otherBroker(rr.ResourceType, rr.ResourceName)
+		set := make(map[string]string)
+		for _, c := range rr.Configs {
+			if c.Value != nil {
+				set[c.Name] = *c.Value
+			}
+		}
+		message := cmp.Or(b.otherBroker(rr.ResourceType, rr.ResourceName), b.cleanerRefuses(rr.ResourceType, set))
 		if message != "" {
 			answer(&rr, kproto.InvalidRequest, message)
 		}
@@ -240,7 +277,13 @@ func incrementalAlterConfigs(r *request) {
 		out.Resources = append(out.Resources, x)
 	}
 	req.Resources = slices.DeleteFunc(req.Resources, func(rr kmsg.IncrementalAlterConfigsRequestResource) bool {
-		message := b.otherBroker(rr.ResourceType, rr.ResourceName)
+		set := make(map[string]string)
+		for _, c := range rr.Configs {
+			if c.Op == kmsg.IncrementalAlterConfigOpSet && c.Value != nil {
+				set[c.Name] = *c.Value
+			}
+		}
+		message := cmp.Or(b.otherBroker(rr.ResourceType, rr.ResourceName), b.cleanerRefuses(rr.ResourceType, set))
 		if message != "" {
 			answer(&rr, kproto.InvalidRequest, message)
 		}

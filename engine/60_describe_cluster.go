@@ -11,7 +11,7 @@ import (
 )
 
 // DescribeCluster (key 60), versions 0 to 2, and what else tells a client about the cluster: DescribeTopicPartitions (key 75),
-// DescribeLogDirs (key 35) 1 to 5, ListPartitionReassignments (key 46).
+// DescribeLogDirs (key 35) 1 to 5.
 
 func describeCluster(r *request) {
 	req, b := r.body.(*kmsg.DescribeClusterRequest), r.broker
@@ -79,7 +79,9 @@ func describeTopicPartitions(r *request) {
 	}
 	if len(names) == 0 {
 		img.TopicsFrom(from, func(t *kraft.Topic) bool {
-			names = append(names, t.Name)
+			if r.visible == nil || r.visible(t.Name) {
+				names = append(names, t.Name)
+			}
 			return len(names) <= b.cfg.Topics.MaxRequestPartitionsPerPage
 		})
 	}
@@ -137,6 +139,9 @@ func (b *Broker) describeTopicPage(img *kraft.Image, name string, start int32, l
 		dp.EligibleLeaderReplicas, dp.LastKnownELR = []int32{}, []int32{} // empty, not null: the Java Admin iterates
 		if code := leaderState(img, p, listener); code != kproto.None {
 			dp.LeaderID, dp.ErrorCode, dp.OfflineReplicas = -1, int16(code), p.Replicas
+			if code == kproto.LeaderNotAvailable { // see Metadata
+				dp.ISR, dp.EligibleLeaderReplicas, dp.LastKnownELR = []int32{}, p.Replicas, p.Replicas
+			}
 		}
 		out.Partitions = append(out.Partitions, dp)
 		took++
@@ -178,12 +183,5 @@ func describeLogDirs(r *request) {
 	}
 	resp := kmsg.NewPtrDescribeLogDirsResponse()
 	resp.Dirs = []kmsg.DescribeLogDirsResponseDir{dir}
-	r.reply(resp)
-}
-
-// listReassignments answers that none is under way: moving a partition copies nothing and is done at once.
-func listReassignments(r *request) {
-	resp := kmsg.NewPtrListPartitionReassignmentsResponse()
-	resp.Topics = []kmsg.ListPartitionReassignmentsResponseTopic{}
 	r.reply(resp)
 }

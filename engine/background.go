@@ -153,6 +153,14 @@ func (b *Broker) noteFull() {
 // startBackground starts the broker's periodic work.
 func (b *Broker) startBackground() {
 	b.background.Go(func() { b.every(b.cfg.Retention.CheckInterval, b.applyRetention) })
+	b.background.Go(b.reportLoad)
+	b.background.Go(func() { b.hosts.run(b.ctx) })
+	if b.cfg.Cleaner(b.dynamicConfig()).Enable {
+		b.background.Go(b.cleaner.run)
+	}
+	b.background.Go(func() { b.every(b.cfg.Producer.TransactionAbortTimedOutInterval, b.txns.AbortTimedOut) })
+	b.background.Go(func() { b.every(b.cfg.Producer.TransactionalIDCleanupInterval, b.txns.Expire) })
+	b.background.Go(func() { b.every(b.cfg.Share.PruneInterval, b.pruneShareState) })
 }
 
 // every runs fn once per interval until the broker closes.

@@ -3,7 +3,6 @@ package engine_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,6 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ringmq/ringmq/engine/enginetest"
+	"github.com/ringmq/ringmq/tools/freeport"
+	"github.com/ringmq/ringmq/tools/waittest"
 )
 
 // fixedPorts are settings with which a node comes back at the same address after a restart.
@@ -23,12 +24,11 @@ func fixedPorts(t *testing.T) []string {
 	t.Helper()
 	var addrs []string
 	for range 2 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		port, err := freeport.Get()
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
-		addrs = append(addrs, l.Addr().String())
+		addrs = append(addrs, fmt.Sprintf("127.0.0.1:%d", port))
 	}
 	return []string{"listeners=PLAINTEXT://" + addrs[0] + ",CONTROLLER://" + addrs[1], "controller.quorum.voters=1@" + addrs[1]}
 }
@@ -55,7 +55,7 @@ func TestIdempotentProducerAcrossRestarts(t *testing.T) {
 			default:
 			}
 			if i%200 == 199 {
-				time.Sleep(time.Millisecond) // let batches form and requests overlap
+				time.Sleep(time.Millisecond) // a pace, not a condition: batches form and requests overlap
 			}
 			value := fmt.Sprintf("record %d %0100d", i, i)
 			cl.Produce(ctx, kgo.StringRecord(value), func(r *kgo.Record, err error) {
@@ -70,11 +70,8 @@ func TestIdempotentProducerAcrossRestarts(t *testing.T) {
 	}()
 	waitFor := func(more int64) {
 		t.Helper()
-		for want := acknowledged.Load() + more; acknowledged.Load() < want; time.Sleep(time.Millisecond) {
-			if ctx.Err() != nil {
-				t.Fatal("records are not acknowledged")
-			}
-		}
+		want := acknowledged.Load() + more
+		waittest.Until(t, time.Minute, "records are acknowledged", func() bool { return acknowledged.Load() >= want })
 	}
 	for range 2 {
 		waitFor(1000)
@@ -162,12 +159,7 @@ func TestCooperativeGroup(t *testing.T) {
 	}
 	await := func(what string, ok func() bool) {
 		t.Helper()
-		for !ok() {
-			if ctx.Err() != nil {
-				t.Fatalf("not in time: %s", what)
-			}
-			time.Sleep(2 * time.Millisecond)
-		}
+		waittest.Until(t, time.Minute, what, ok)
 	}
 	one := join()
 	await("one member owns all", func() bool { return count(one) == 6 })

@@ -79,7 +79,16 @@ func TestMetadataRules(t *testing.T) {
 		if got := ask1(x, req); got.Topic != nil || got.ErrorCode != int16(kproto.UnknownTopicID) {
 			t.Errorf("an unknown id: %v %v", deref(got.Topic), kproto.ErrorCode(got.ErrorCode))
 		}
-		req.Version, req.Topics[0].TopicID = 11, id
+		// Beside an id no name counts, not the empty one of Kafka's own consumer, and not another's.
+		for _, name := range []string{"", x.name()} {
+			req = metadataRequest(12, name, topic)
+			req.Topics[0].TopicID = id
+			if got := ask1(x, req); deref(got.Topic) != topic || got.ErrorCode != 0 {
+				t.Errorf("with the name %q: %+v", name, got)
+			}
+		}
+		req = metadataRequest(11, "")
+		req.Topics[0].Topic, req.Topics[0].TopicID = nil, id
 		wantCode(t, "by id in version 11", ask1(x, req).ErrorCode, kproto.InvalidRequest)
 	})
 	t.Run("auto creation", func(t *testing.T) {

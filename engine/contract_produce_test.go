@@ -150,7 +150,7 @@ func TestProduceStored(t *testing.T) {
 	t.Run("log append time is the broker's to set", func(t *testing.T) {
 		x := x.at(t)
 		if x.node == nil {
-			t.Skip("Apache Kafka 4.3 takes it in uncompressed batches")
+			t.Skip("SKIPPED: the refusal of a batch with log append time; Apache Kafka 4.3 takes it when it is not compressed")
 		}
 		p := x.send(x.topic(1), reseal(batchOf("x"), func(b []byte) { b[22] |= 8 }))
 		wantCode(t, "produce", p.ErrorCode, kproto.InvalidTimestamp)

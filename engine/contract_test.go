@@ -13,6 +13,7 @@ import (
 
 	"github.com/ringmq/ringmq/engine/enginetest"
 	"github.com/ringmq/ringmq/engine/kproto"
+	"github.com/ringmq/ringmq/tools/waittest"
 )
 
 // The contract tests put statements about Kafka's protocol to a broker, byte for byte. Usually that is a node inside the test. With
@@ -32,7 +33,7 @@ func contract(t *testing.T, overrides ...string) *target {
 	t.Helper()
 	if addr := os.Getenv(contractEnv); addr != "" {
 		if len(overrides) > 0 {
-			t.Skip("needs settings of its own")
+			t.Skipf("SKIPPED: what needs a broker with settings of its own; %s names one that has others", contractEnv)
 		}
 		return &target{t, addr, nil}
 	}
@@ -44,7 +45,7 @@ func contract(t *testing.T, overrides ...string) *target {
 func (x *target) restart() {
 	x.t.Helper()
 	if x.node == nil {
-		x.t.Skip("needs a restart")
+		x.t.Skipf("SKIPPED: what follows a restart of the broker; %s is not ours to restart", contractEnv)
 	}
 	x.node = x.node.Restart()
 	x.addr = x.node.Seed()
@@ -75,6 +76,14 @@ func ask[R kmsg.Response](x *target, req kmsg.Request) R {
 func askOn[R kmsg.Response](w *wire, req kmsg.Request) R {
 	w.t.Helper()
 	return w.request(req, 77).(R)
+}
+
+// check compares error codes.
+func (x *target) check(what string, got, want kproto.ErrorCode) {
+	x.t.Helper()
+	if got != want {
+		x.t.Errorf("%s: %v, want %v", what, got, want)
+	}
 }
 
 // name is a name that no other test uses.
@@ -182,11 +191,7 @@ func (x *target) leaderEpoch(name string) int32 {
 // eventually polls a condition that comes true soon, for what a broker does after it has answered.
 func (x *target) eventually(what string, ok func() bool) {
 	x.t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			x.t.Fatalf("not within 15 s: %s", what)
-		}
-	}
+	waittest.Until(x.t, 15*time.Second, what, ok)
 }
 
 // wantCode compares a Kafka error code.

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -196,11 +197,29 @@ func TestEveryVersion(t *testing.T) {
 				return codes(r.(*kmsg.DeleteGroupsResponse).Groups[0].ErrorCode)
 			}
 		},
+		43: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			req := &kmsg.ElectLeadersRequest{Version: v, TimeoutMillis: 10_000}
+			req.Topics = []kmsg.ElectLeadersRequestTopic{{Topic: topic, Partitions: []int32{0}}}
+			return req, func(r kmsg.Response) error {
+				if p := r.(*kmsg.ElectLeadersResponse).Topics[0].Partitions[0]; p.ErrorCode != 84 {
+					return codes(p.ErrorCode)
+				}
+				return nil
+			}
+		},
 		44: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
 			req := alterRequest(2, topic, 0, "retention.ms=6000000")
 			req.Version = v
 			return req, func(r kmsg.Response) error {
 				return codes(r.(*kmsg.IncrementalAlterConfigsResponse).Resources[0].ErrorCode)
+			}
+		},
+		45: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			req := &kmsg.AlterPartitionAssignmentsRequest{Version: v, TimeoutMillis: 10_000}
+			req.Topics = []kmsg.AlterPartitionAssignmentsRequestTopic{{Topic: topic, Partitions: []kmsg.AlterPartitionAssignmentsRequestTopicPartition{{Replicas: []int32{1}}}}}
+			return req, func(r kmsg.Response) error {
+				resp := r.(*kmsg.AlterPartitionAssignmentsResponse)
+				return codes(resp.ErrorCode, resp.Topics[0].Partitions[0].ErrorCode)
 			}
 		},
 		46: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
@@ -219,6 +238,166 @@ func TestEveryVersion(t *testing.T) {
 				return codes(r.(*kmsg.DescribeClusterResponse).ErrorCode)
 			}
 		},
+		55: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			req := kmsg.NewPtrDescribeQuorumRequest()
+			req.Version = v
+			req.Topics = []kmsg.DescribeQuorumRequestTopic{{Topic: "__cluster_metadata", Partitions: []kmsg.DescribeQuorumRequestTopicPartition{{}}}}
+			return req, func(r kmsg.Response) error {
+				resp := r.(*kmsg.DescribeQuorumResponse)
+				p := resp.Topics[0].Partitions[0]
+				if p.LeaderID != 1 || len(p.CurrentVoters) != 1 || p.CurrentVoters[0].LogEndOffset < 1 || v >= 2 && len(resp.Nodes) != 1 {
+					return fmt.Errorf("quorum %+v", resp)
+				}
+				return codes(resp.ErrorCode, p.ErrorCode)
+			}
+		},
+		64: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			req := kmsg.NewPtrUnregisterBrokerRequest()
+			req.Version, req.BrokerID = v, 99
+			return req, func(r kmsg.Response) error {
+				if code := kproto.ErrorCode(r.(*kmsg.UnregisterBrokerResponse).ErrorCode); code != kproto.BrokerIDNotRegistered {
+					return fmt.Errorf("a broker that is not there: %v", code)
+				}
+				return nil
+			}
+		},
+		80: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			req := kmsg.NewPtrAddRaftVoterRequest()
+			req.Version, req.VoterID, req.VoterDirectoryID, req.AckWhenCommitted = v, 1, [16]byte{1}, true
+			req.Listeners = []kmsg.AddRaftVoterRequestListener{{Name: "CONTROLLER", Host: "localhost", Port: 1}}
+			return req, func(r kmsg.Response) error {
+				if code := kproto.ErrorCode(r.(*kmsg.AddRaftVoterResponse).ErrorCode); code != kproto.DuplicateVoter {
+					return fmt.Errorf("the voter that there is: %v", code)
+				}
+				return nil
+			}
+		},
+		81: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			req := kmsg.NewPtrRemoveRaftVoterRequest()
+			req.Version, req.VoterID = v, 99
+			return req, func(r kmsg.Response) error {
+				if code := kproto.ErrorCode(r.(*kmsg.RemoveRaftVoterResponse).ErrorCode); code != kproto.VoterNotFound {
+					return fmt.Errorf("a voter that is not there: %v", code)
+				}
+				return nil
+			}
+		},
+		17: func(v int16) (kmsg.Request, func(kmsg.Response) error) { // no listener with SASL: see TestSASLOrder
+			return &kmsg.SASLHandshakeRequest{Version: v, Mechanism: "PLAIN"}, func(r kmsg.Response) error {
+				return wants(r.(*kmsg.SASLHandshakeResponse).ErrorCode, kproto.IllegalSaslState)
+			}
+		},
+		36: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			return &kmsg.SASLAuthenticateRequest{Version: v}, func(r kmsg.Response) error {
+				return wants(r.(*kmsg.SASLAuthenticateResponse).ErrorCode, kproto.IllegalSaslState)
+			}
+		},
+		29: func(v int16) (kmsg.Request, func(kmsg.Response) error) { // no authorizer: see TestGuards and TestACLsJava
+			req := &kmsg.DescribeACLsRequest{Version: v, ResourceType: 1, ResourcePatternType: 1, Operation: 1, PermissionType: 1}
+			return req, func(r kmsg.Response) error {
+				return wants(r.(*kmsg.DescribeACLsResponse).ErrorCode, kproto.SecurityDisabled)
+			}
+		},
+		30: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			return &kmsg.CreateACLsRequest{Version: v, Creations: []kmsg.CreateACLsRequestCreation{{}}}, func(r kmsg.Response) error {
+				return wants(r.(*kmsg.CreateACLsResponse).Results[0].ErrorCode, kproto.SecurityDisabled)
+			}
+		},
+		31: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			return &kmsg.DeleteACLsRequest{Version: v, Filters: []kmsg.DeleteACLsRequestFilter{{}}}, func(r kmsg.Response) error {
+				return wants(r.(*kmsg.DeleteACLsResponse).Results[0].ErrorCode, kproto.SecurityDisabled)
+			}
+		},
+		48: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			return &kmsg.DescribeClientQuotasRequest{Version: v}, func(r kmsg.Response) error { return codes(r.(*kmsg.DescribeClientQuotasResponse).ErrorCode) }
+		},
+		49: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			req := alterQuota(quotaParts("user=absent"), setQuota("producer_byte_rate", 1))
+			req.Version, req.ValidateOnly = v, true
+			return req, func(r kmsg.Response) error { return codes(r.(*kmsg.AlterClientQuotasResponse).Entries[0].ErrorCode) }
+		},
+		34: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			req := &kmsg.AlterReplicaLogDirsRequest{Version: v}
+			req.Dirs = []kmsg.AlterReplicaLogDirsRequestDir{{Dir: "/absent", Topics: []kmsg.AlterReplicaLogDirsRequestDirTopic{{Topic: topic, Partitions: []int32{0}}}}}
+			return req, func(r kmsg.Response) error {
+				return wants(r.(*kmsg.AlterReplicaLogDirsResponse).Topics[0].Partitions[0].ErrorCode, kproto.LogDirNotFound)
+			}
+		},
+		74: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			return &kmsg.ListConfigResourcesRequest{Version: v}, func(r kmsg.Response) error { return codes(r.(*kmsg.ListConfigResourcesResponse).ErrorCode) }
+		},
+		50: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			req := &kmsg.DescribeUserSCRAMCredentialsRequest{Version: v, Users: []kmsg.DescribeUserSCRAMCredentialsRequestUser{{Name: "absent"}}}
+			return req, func(r kmsg.Response) error {
+				return wants(r.(*kmsg.DescribeUserSCRAMCredentialsResponse).Results[0].ErrorCode, kproto.ResourceNotFound)
+			}
+		},
+		51: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			req := &kmsg.AlterUserSCRAMCredentialsRequest{Version: v, Deletions: []kmsg.AlterUserSCRAMCredentialsRequestDeletion{{Name: "absent", Mechanism: 1}}}
+			return req, func(r kmsg.Response) error {
+				return wants(r.(*kmsg.AlterUserSCRAMCredentialsResponse).Results[0].ErrorCode, kproto.ResourceNotFound)
+			}
+		},
+		// Of nobody, as who is at the other end of this connection is; TestTokenRules has those who may.
+		38: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			return createTokenRequest(v, ""), func(r kmsg.Response) error {
+				return wants(r.(*kmsg.CreateDelegationTokenResponse).ErrorCode, kproto.DelegationTokenRequestNotAllowed)
+			}
+		},
+		39: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			return &kmsg.RenewDelegationTokenRequest{Version: v, HMAC: []byte("x")}, func(r kmsg.Response) error {
+				return wants(r.(*kmsg.RenewDelegationTokenResponse).ErrorCode, kproto.DelegationTokenRequestNotAllowed)
+			}
+		},
+		40: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			return &kmsg.ExpireDelegationTokenRequest{Version: v, HMAC: []byte("x")}, func(r kmsg.Response) error {
+				return wants(r.(*kmsg.ExpireDelegationTokenResponse).ErrorCode, kproto.DelegationTokenRequestNotAllowed)
+			}
+		},
+		41: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			return &kmsg.DescribeDelegationTokenRequest{Version: v}, func(r kmsg.Response) error {
+				return wants(r.(*kmsg.DescribeDelegationTokenResponse).ErrorCode, kproto.DelegationTokenRequestNotAllowed)
+			}
+		},
+		57: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			return updateFeaturesRequest(v, featureUpdate{transactionFeature, 2, upgrade}), func(r kmsg.Response) error {
+				return codes(r.(*kmsg.UpdateFeaturesResponse).ErrorCode)
+			}
+		},
+		68: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+			req.Version, req.Group, req.MemberID = v, fmt.Sprintf("%s-modern-%d", group, v), fmt.Sprintf("member-%d", v)
+			req.RebalanceTimeoutMillis, req.SubscribedTopicNames, req.Topics = 10_000, []string{topic}, []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+			return req, func(r kmsg.Response) error {
+				resp := r.(*kmsg.ConsumerGroupHeartbeatResponse)
+				if resp.ErrorCode == 0 && (resp.MemberEpoch < 1 || resp.HeartbeatIntervalMillis < 1) {
+					return fmt.Errorf("epoch %d, a heartbeat each %d ms", resp.MemberEpoch, resp.HeartbeatIntervalMillis)
+				}
+				return codes(resp.ErrorCode)
+			}
+		},
+		69: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			return &kmsg.ConsumerGroupDescribeRequest{Version: v, Groups: []string{"absent"}}, func(r kmsg.Response) error {
+				return wants(r.(*kmsg.ConsumerGroupDescribeResponse).Groups[0].ErrorCode, kproto.GroupIDNotFound)
+			}
+		},
+		88: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			req := kmsg.NewPtrStreamsGroupHeartbeatRequest()
+			req.Version, req.Group, req.MemberID, req.RebalanceTimeoutMillis = v, fmt.Sprintf("%s-flow-%d", group, v), fmt.Sprintf("member-%d", v), 10_000
+			req.Topology = &kmsg.StreamsGroupHeartbeatRequestTopology{Subtopologies: []kmsg.StreamsGroupHeartbeatRequestTopologySubtopology{{SubtopologyID: "0", SourceTopics: []string{topic}}}}
+			return req, func(r kmsg.Response) error {
+				resp := r.(*kmsg.StreamsGroupHeartbeatResponse)
+				if resp.ErrorCode == 0 && (resp.MemberEpoch < 1 || resp.HeartbeatIntervalMillis < 1) {
+					return fmt.Errorf("epoch %d, a heartbeat each %d ms", resp.MemberEpoch, resp.HeartbeatIntervalMillis)
+				}
+				return codes(resp.ErrorCode)
+			}
+		},
+		89: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
+			return &kmsg.StreamsGroupDescribeRequest{Version: v, Groups: []string{"absent"}}, func(r kmsg.Response) error {
+				return wants(r.(*kmsg.StreamsGroupDescribeResponse).Groups[0].ErrorCode, kproto.GroupIDNotFound)
+			}
+		},
 		75: func(v int16) (kmsg.Request, func(kmsg.Response) error) {
 			req := kmsg.NewPtrDescribeTopicPartitionsRequest()
 			req.Version, req.Topics = v, []kmsg.DescribeTopicPartitionsRequestTopic{{Topic: topic}}
@@ -228,6 +407,8 @@ func TestEveryVersion(t *testing.T) {
 			}
 		},
 	}
+	maps.Copy(apis, x.txnVersions(topic, group))
+	maps.Copy(apis, x.shareVersions(topic, id, group+"-share"))
 	inMembership := map[int16]bool{11: true, 12: true, 13: true, 14: true} // see TestGroupVersions
 	w := x.dial()
 	for _, k := range askOn[*kmsg.ApiVersionsResponse](w, apiVersionsRequest(3)).ApiKeys {
@@ -249,6 +430,14 @@ func TestEveryVersion(t *testing.T) {
 			}
 		}
 	}
+}
+
+// wants turns another error code than the one into an error.
+func wants(have int16, want kproto.ErrorCode) error {
+	if kproto.ErrorCode(have) != want {
+		return fmt.Errorf("%v, want %v", kproto.ErrorCode(have), want)
+	}
+	return nil
 }
 
 // codes turns the first error code into an error.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"sync/atomic"
@@ -10,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ringmq/ringmq/engine/kproto"
+	"github.com/ringmq/ringmq/engine/quota"
+	"github.com/ringmq/ringmq/kraft"
 	"github.com/ringmq/ringmq/netpoll"
 )
 
@@ -17,11 +20,18 @@ import (
 type connState struct {
 	conn     *netpoll.Conn
 	listener string
+	// principal is who is at the other end, as ACLs name it: User:<name>. Set when the connection is opened.
+	principal string
+	auth      *authentication // nil: the listener has no SASL
+	host      string          // the peer's address, without a port
+	quotas    *quota.Client   // what counted for the last request; nil: nothing yet
 	// clientSoftware as ApiVersions told it, for logs.
 	clientSoftware string
 
 	// parked is a produce that waits for room in the WAL: its frame is held and will be delivered again.
 	parked *produceOp
+	// shareSession is the session of a share group's member that began on the connection, if any; it ends with it.
+	shareSession atomic.Pointer[shareSession]
 	// fetch is the fetch under way; whoever takes it out ends it.
 	fetch atomic.Pointer[fetchOp]
 	// busy counts requests that have begun and are not answered; waiting says that a held frame waits for it to reach zero.
@@ -41,11 +51,21 @@ type request struct {
 	body     kmsg.Request
 	resp     *netpoll.Response
 	arrived  time.Time
+
+	meter  *quota.Client // what a quota counts, see quotas.go; nil when nothing counts
+	wait   time.Duration // for how long the client has to wait after the answer
+	thread int           // that the handler runs on, if its time is counted
+	began  time.Duration // processor time of the thread at the last lap
+
+	amend   func(kmsg.Response)     // completes the handler's answer, see guard; nil: nothing to add
+	visible func(topic string) bool // which topics the client may know of; nil: all
 }
 
 // Opened implements netpoll.Handler.
 func (b *Broker) Opened(c *netpoll.Conn) {
-	c.Value = &connState{conn: c, listener: c.Listener()}
+	st := &connState{conn: c, listener: c.Listener(), host: hostOf(c)}
+	c.Value = st
+	b.identify(c, st)
 }
 
 // Closed implements netpoll.Handler.
@@ -53,12 +73,16 @@ func (b *Broker) Closed(c *netpoll.Conn, err error) {
 	st := c.Value.(*connState)
 	st.closed.Store(true)
 	b.starting.remove(c)
+	b.held.remove(c)
 	if st.parked != nil {
 		b.parked.remove(c)
 		st.parked.abandon()
 		st.parked = nil
 	}
 	st.closeFetch()
+	if s := st.shareSession.Load(); s != nil {
+		b.workers.Go(func() { b.shares.end(s) })
+	}
 	if err != nil {
 		b.log.Debug("connection closed", "remote", c.RemoteAddr(), "listener", st.listener, "cause", err)
 	}
@@ -83,11 +107,22 @@ func (b *Broker) Frame(c *netpoll.Conn, frame []byte) netpoll.Verdict {
 	if st.parked != nil {
 		return st.parked.resume(frame)
 	}
-	header, body, err := kproto.ParseHeader(frame)
-	if err != nil {
-		return b.reject(c, "malformed request header", err)
+	if a := st.auth; a != nil && a.raw && a.exchange != nil {
+		return b.rawToken(st, frame)
 	}
-	produce := header.Key == kproto.KeyProduce
+	header, body, err := kproto.ParseHeader(frame)
+	if st.auth != nil {
+		if why := st.auth.refuses(header.Key); why != "" {
+			return b.reject(c, "not allowed before authentication", errors.New(why))
+		}
+	}
+	peer := err != nil && b.isPeer(st, frame, err)
+	if err != nil && !peer {
+		if header, body, err = toolHeader(frame, err); err != nil {
+			return b.reject(c, "malformed request header", err)
+		}
+	}
+	produce := header.Key == kproto.KeyProduce && !peer
 	if st.busy.Load() > 0 && (!produce || st.exclusive) {
 		st.waiting.Store(true)
 		if st.busy.Load() > 0 {
@@ -96,6 +131,18 @@ func (b *Broker) Frame(c *netpoll.Conn, frame []byte) netpoll.Verdict {
 		st.waiting.Store(false) // answered meanwhile: go on
 	}
 	st.exclusive = !produce
+	if peer {
+		if b.lacks(st, opClusterAction) {
+			return b.refusePrivate(st, opClusterAction)
+		}
+		return b.servePeer(st, frame)
+	}
+	if kraft.IsToolKey(header.Key) {
+		if b.lacks(st, opAlter) {
+			return b.refusePrivate(st, opAlter)
+		}
+		return b.serveTool(st, header, body)
+	}
 	api := b.apis.byKey(header.Key)
 	if api == nil {
 		return b.reject(c, "unknown api key", fmt.Errorf("key %d version %d", header.Key, header.Version))
@@ -106,10 +153,13 @@ func (b *Broker) Frame(c *netpoll.Conn, frame []byte) netpoll.Verdict {
 		}
 		return b.reject(c, "unsupported version", fmt.Errorf("%s version %d, served are %d to %d", api.name, header.Version, api.min, api.max))
 	}
+	if header.Key == kproto.KeyFetch && b.holding.Load() > 0 && b.holdFetch(c, header, body) {
+		return netpoll.Hold
+	}
 	b.metrics.requests[header.Key].Add(1)
 	switch header.Key {
 	case kproto.KeyProduce:
-		return b.produce(st, header, body)
+		return b.produce(st, header, frame, body)
 	case kproto.KeyFetch:
 		return b.fetch(st, header, body)
 	}
@@ -126,13 +176,22 @@ func (b *Broker) Frame(c *netpoll.Conn, frame []byte) netpoll.Verdict {
 	if err != nil {
 		return b.reject(c, "malformed request", fmt.Errorf("%s version %d: %w", api.name, header.Version, err))
 	}
-	r := &request{broker: b, conn: st, header: header, clientID: string(header.ClientID), body: req, resp: c.Begin(), arrived: time.Now()}
+	r := &request{broker: b, conn: st, header: header, clientID: string(header.ClientID), body: req, resp: c.Begin(), arrived: time.Now(), meter: b.metered(st, header.ClientID)}
 	r.header.ClientID = nil
 	st.begin()
 	if api.inline {
-		api.handle(r)
+		r.clocked(func() { api.handle(r) })
+		if st.auth != nil && st.auth.failed {
+			return netpoll.Close
+		}
 	} else {
-		b.workers.Go(func() { api.handle(r) })
+		b.workers.Go(func() {
+			r.clocked(func() {
+				if b.authorize(r) {
+					api.handle(r)
+				}
+			})
+		})
 	}
 	return netpoll.Next
 }
@@ -151,7 +210,8 @@ func readBody(req kmsg.Request, body []byte) (err error) {
 func (b *Broker) reject(c *netpoll.Conn, what string, err error) netpoll.Verdict {
 	b.metrics.rejected.Add(1)
 	if b.rejects.allow() {
-		b.log.Warn("request refused, closing the connection", "reason", what, "detail", err, "remote", c.RemoteAddr(), "listener", c.Listener())
+		b.log.Warn("request refused, closing the connection", "reason", what, "detail", err, "remote", c.RemoteAddr(), "listener", c.Listener(),
+			"principal", c.Value.(*connState).principal)
 	}
 	return netpoll.Close
 }
@@ -167,6 +227,12 @@ func (st *connState) end() {
 
 // reply sends the answer of a generic request; exactly once per request, from any goroutine.
 func (r *request) reply(resp kmsg.Response) {
+	if r.amend != nil {
+		r.amend(resp)
+	}
+	if r.meter != nil {
+		r.throttle(resp)
+	}
 	resp.SetVersion(r.header.Version)
 	head := kproto.AppendResponseHeader(r.resp.Buf(), r.header.Key, r.header.Version, r.header.CorrelationID)
 	r.resp.SetBuf(resp.AppendTo(head))
@@ -176,8 +242,12 @@ func (r *request) reply(resp kmsg.Response) {
 
 // host is the client's address as DescribeGroups shows it.
 func (r *request) host() string {
-	if a, ok := r.conn.conn.RemoteAddr().(*net.TCPAddr); ok {
-		return "/" + a.IP.String()
+	return "/" + r.conn.host
+}
+
+func hostOf(c *netpoll.Conn) string {
+	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		return a.IP.String()
 	}
-	return "/unknown"
+	return "unknown"
 }

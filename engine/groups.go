@@ -10,13 +10,16 @@ import (
 	"github.com/ringmq/ringmq/engine/group"
 	"github.com/ringmq/ringmq/engine/kproto"
 	"github.com/ringmq/ringmq/engine/partition"
+	"github.com/ringmq/ringmq/engine/sharestate"
+	"github.com/ringmq/ringmq/kraft"
 	"github.com/ringmq/ringmq/s3stream"
 )
 
-// The broker's side of classic consumer groups: the coordinator (package group) decides, __consumer_offsets remembers.
+// The broker's side of consumer groups: the coordinator (package group) decides, __consumer_offsets remembers.
 //
 //	FindCoordinator (10) 0-6   OffsetCommit (8) 2-10   OffsetFetch (9) 1-10   JoinGroup (11) 0-9   Heartbeat (12) 0-4
 //	LeaveGroup (13) 0-5   SyncGroup (14) 0-5   DescribeGroups (15) 0-6   ListGroups (16) 0-5   DeleteGroups (42) 0-2   OffsetDelete (47) 0
+//	ConsumerGroupHeartbeat (68) 0-1   ConsumerGroupDescribe (69) 0-1   StreamsGroupHeartbeat (88) 0   StreamsGroupDescribe (89) 0
 
 // newCoordinator makes the coordinator; partitions of __consumer_offsets are loaded as this broker opens them.
 // Which partition a group belongs to follows from their number: an existing topic decides it, not the configuration.
@@ -37,6 +40,7 @@ func (b *Broker) newCoordinator() (*group.Coordinator, error) {
 		OffsetsRetention:       o.Retention,
 		RetentionCheckInterval: o.RetentionCheckInterval,
 		EncodeBatch:            encodeGroupBatch,
+		EncodeTxnBatch:         encodeTxnOffsets,
 		TopicExists: func(name string, index int32) bool {
 			t := b.node.Image().Topic(name)
 			return t != nil && index >= 0 && int(index) < len(t.Partitions)
@@ -53,7 +57,10 @@ func (b *Broker) newCoordinator() (*group.Coordinator, error) {
 			}
 			return [16]byte{}, false
 		},
-		Logger: b.log,
+		Consumer: b.consumerOptions(),
+		Streams:  b.streamsOptions(),
+		Share:    b.shareOptions(),
+		Logger:   b.log,
 	})
 }
 
@@ -68,19 +75,12 @@ func encodeGroupBatch(records []group.Record) []byte {
 // loadGroups makes the coordinator serve the groups of a partition of __consumer_offsets that has just been opened. An error of reading
 // the partition is returned, to be tried again.
 func (b *Broker) loadGroups(p *partition.Partition) error {
-	var unread error
-	err := b.groups.Load(p.Index, p.LeaderEpoch, groupLog{p}, func(yield func(key, value []byte, timestamp int64) error) error {
-		var refused error
-		unread = b.eachRecord(b.ctx, p, func(key, value []byte, timestamp int64) error {
-			refused = yield(key, value, timestamp)
-			return refused
-		})
-		if refused != nil {
-			unread = nil
-			return refused
-		}
-		return unread
-	})
+	var open func() []group.OpenRecord
+	unread, err := b.replayInto(p, func(replay func(yield yieldRecord) error) error {
+		return b.groups.Load(p.Index, p.LeaderEpoch, groupLog{p}, func(yield func(key, value []byte, timestamp int64) error) error {
+			return replay(yield)
+		}, func() []group.OpenRecord { return open() })
+	}, &open)
 	switch {
 	case unread != nil:
 		return fmt.Errorf("engine: load groups: %w", unread)
@@ -90,18 +90,46 @@ func (b *Broker) loadGroups(p *partition.Partition) error {
 	return nil
 }
 
-// eachRecord replays a partition from its start to its high watermark.
-func (b *Broker) eachRecord(ctx context.Context, p *partition.Partition, yield func(key, value []byte, timestamp int64) error) error {
+type yieldRecord = func(key, value []byte, timestamp int64) error
+
+// replayInto has load, a coordinator's Load, read a partition. unread is an error of reading it, to be tried again; err is load's own.
+func (b *Broker) replayInto(p *partition.Partition, load func(replay func(yield yieldRecord) error) error, open *func() []group.OpenRecord) (unread, err error) {
+	err = load(func(yield yieldRecord) error {
+		var refused error
+		var held heldRecords
+		unread = b.eachRecord(b.ctx, p, &held, func(key, value []byte, timestamp int64) error {
+			refused = yield(key, value, timestamp)
+			return refused
+		})
+		if open != nil {
+			*open = held.open
+		}
+		if refused != nil {
+			unread = nil
+			return refused
+		}
+		return unread
+	})
+	return unread, err
+}
+
+// eachRecord replays a partition from its start to its high watermark. The records of a transaction come when its marker says commit; those of
+// transactions that are open in the end stay in held.
+func (b *Broker) eachRecord(ctx context.Context, p *partition.Partition, held *heldRecords, yield yieldRecord) error {
 	var it kproto.RecordIter
 	defer it.Close()
 	return p.Scan(ctx, p.LogStart(), p.HighWatermark(), func(batch kproto.Batch) error {
 		if batch.IsControl() {
-			return nil
+			return held.end(batch, yield)
 		}
 		if err := it.Reset(batch); err != nil {
 			return fmt.Errorf("batch at offset %d: %w", batch.BaseOffset(), err)
 		}
 		for it.Next() {
+			if batch.IsTransactional() {
+				held.add(batch.ProducerID(), it.Record())
+				continue
+			}
 			if err := yield(it.Record().Key, it.Record().Value, it.Record().Timestamp); err != nil {
 				return err
 			}
@@ -117,8 +145,21 @@ var errLogFull = errors.New("engine: the write-ahead log is full")
 
 // Append implements group.Log.
 func (l groupLog) Append(batch []byte, done func(error)) {
-	a := l.p.AppendInternal(batch, groupDone(done))
+	l.append(batch, partition.NotVerified, done)
+}
+
+// AppendTxn implements group.Log.
+func (l groupLog) AppendTxn(batch []byte, verified int64, added bool, done func(error)) {
+	l.append(batch, partition.Verified{At: verified, Added: added}, done)
+}
+
+func (l groupLog) append(batch []byte, verified partition.Verified, done func(error)) {
+	a := l.p.AppendInternal(batch, verified, groupDone(done))
 	switch {
+	case a.Unverified, a.Code == kproto.InvalidTxnState:
+		done(group.ErrNotInTxn)
+	case a.Code == kproto.InvalidProducerEpoch:
+		done(group.ErrFenced)
 	case a.Full:
 		done(errLogFull)
 	case a.Code == kproto.NotLeaderOrFollower:
@@ -140,7 +181,14 @@ func (f groupDone) Appended(err error) {
 	f(err)
 }
 
-func (r *request) client() group.Client { return group.Client{ID: r.clientID, Host: r.host()} }
+func (r *request) client() group.Client {
+	c := group.Client{ID: r.clientID, Host: r.host()}
+	if b := r.broker; b.authorizer != nil {
+		a := r.conn.asker(b)
+		c.MayDescribe = func(topic string) bool { return a.topic(opDescribe, topic) }
+	}
+	return c
+}
 
 func joinGroup(r *request) {
 	r.broker.groups.Join(r.client(), r.body.(*kmsg.JoinGroupRequest), r.reply)
@@ -171,7 +219,16 @@ func offsetDelete(r *request) {
 }
 
 func describeGroups(r *request) {
-	r.broker.groups.DescribeGroups(r.client(), r.body.(*kmsg.DescribeGroupsRequest), r.reply)
+	req := r.body.(*kmsg.DescribeGroupsRequest)
+	r.broker.groups.DescribeGroups(r.client(), req, func(resp kmsg.Response) {
+		if req.IncludeAuthorizedOperations {
+			groups := resp.(*kmsg.DescribeGroupsResponse).Groups
+			for i := range groups {
+				groups[i].AuthorizedOperations = groupOperations
+			}
+		}
+		r.reply(resp)
+	})
 }
 
 func listGroups(r *request) {
@@ -186,6 +243,7 @@ func deleteGroups(r *request) {
 const (
 	coordinatorGroup       = 0
 	coordinatorTransaction = 1
+	coordinatorShare       = 2
 )
 
 func findCoordinator(r *request) {
@@ -198,13 +256,33 @@ func findCoordinator(r *request) {
 		return
 	}
 	resp.Coordinators = []kmsg.FindCoordinatorResponseCoordinator{}
+	if req.CoordinatorType == coordinatorShare && req.Version < 6 {
+		req.CoordinatorType = -1 // older versions do not know it
+	}
 	for _, key := range req.CoordinatorKeys {
 		resp.Coordinators = append(resp.Coordinators, b.coordinatorOf(req.CoordinatorType, key, r.conn.listener))
 	}
 	r.reply(resp)
 }
 
-// coordinatorOf names the broker that leads the group's partition of __consumer_offsets, which is created on first use.
+// internalTopic returns a topic that coordinators keep their records in. It is created on first use.
+func (b *Broker) internalTopic(name string) (*kraft.Topic, kproto.ErrorCode) {
+	if t := b.node.Image().Topic(name); t != nil {
+		return t, kproto.None
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, autoCreateTimeout)
+	defer cancel()
+	req := kmsg.NewPtrCreateTopicsRequest()
+	req.TimeoutMillis = int32(autoCreateTimeout.Milliseconds())
+	req.Topics = append(req.Topics, b.newTopicRequest(name))
+	b.create(ctx, req, "on first use")
+	if t := b.node.Image().Topic(name); t != nil {
+		return t, kproto.None
+	}
+	return nil, kproto.CoordinatorNotAvailable
+}
+
+// coordinatorOf names the broker that leads the partition of the internal topic that a group, a transactional id or a state of a share group belongs to.
 func (b *Broker) coordinatorOf(kind int8, key, listener string) kmsg.FindCoordinatorResponseCoordinator {
 	c := kmsg.NewFindCoordinatorResponseCoordinator()
 	c.Key, c.NodeID, c.Port = key, -1, -1
@@ -212,26 +290,27 @@ func (b *Broker) coordinatorOf(kind int8, key, listener string) kmsg.FindCoordin
 		c.ErrorCode, c.ErrorMessage = int16(code), &message
 		return c
 	}
-	if kind != coordinatorGroup {
-		return fail(kproto.InvalidRequest, fmt.Sprintf("this broker coordinates groups (key type 0) only, not key type %d", kind))
-	}
-	t := b.node.Image().Topic(offsetsTopic)
-	if t == nil {
-		ctx, cancel := context.WithTimeout(b.ctx, autoCreateTimeout)
-		defer cancel()
-		req := kmsg.NewPtrCreateTopicsRequest()
-		req.TimeoutMillis = int32(autoCreateTimeout.Milliseconds())
-		req.Topics = append(req.Topics, b.newTopicRequest(offsetsTopic))
-		b.create(ctx, req, "for the first group")
-		if t = b.node.Image().Topic(offsetsTopic); t == nil {
-			return fail(kproto.CoordinatorNotAvailable, offsetsTopic+" is being created")
+	var topic string
+	var index int32
+	switch kind {
+	case coordinatorGroup:
+		topic, index = offsetsTopic, b.groups.PartitionOf(key)
+	case coordinatorTransaction:
+		topic, index = transactionsTopic, group.PartitionFor(key, b.txns.NumPartitions())
+	case coordinatorShare:
+		k, err := sharestate.ParseKey(key)
+		if err != nil {
+			return fail(kproto.InvalidRequest, err.Error())
 		}
+		topic, index = shareStateTopic, b.shareState.PartitionOf(k)
+	default:
+		return fail(kproto.InvalidRequest, fmt.Sprintf("this broker coordinates groups (key type 0), transactions (1) and the state of share groups (2), not key type %d", kind))
+	}
+	t, code := b.internalTopic(topic)
+	if code != kproto.None || int(index) >= len(t.Partitions) {
+		return fail(kproto.CoordinatorNotAvailable, topic+" is being created")
 	}
 	img := b.node.Image()
-	index := b.groups.PartitionOf(key)
-	if int(index) >= len(t.Partitions) {
-		return fail(kproto.CoordinatorNotAvailable, offsetsTopic+" is being created")
-	}
 	p := &t.Partitions[index]
 	if code := leaderState(img, p, listener); code != kproto.None {
 		return fail(kproto.CoordinatorNotAvailable, "the coordinator's broker is not available")

@@ -62,6 +62,8 @@ func TestMetrics(t *testing.T) {
 	grew(`ringmq_cluster_topics{zone="z1"}`, 1)
 	grew(`ringmq_wal_appends_total{zone="z1"}`, 1)
 	grew(`ringmq_wal_writes_total{zone="z1"}`, 1)
+	grew(`ringmq_wal_write_seconds_count{zone="z1"}`, 1)
+	grew(`ringmq_wal_acknowledge_seconds_count{zone="z1"}`, 1)
 	grew(`ringmq_wal_durable_position{zone="z1"}`, 4096)
 	grew(`ringmq_wal_used_bytes{zone="z1"}`, 4096)
 	grew(`ringmq_storage_appends_total{zone="z1"}`, 1)

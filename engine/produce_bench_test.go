@@ -73,7 +73,7 @@ func createForProducer(tb testing.TB, n *enginetest.Node, topic string) {
 // (heartbeats, uploads) may allocate a little: the bound is a fraction of one per batch.
 func TestProduceDoesNotAllocate(t *testing.T) {
 	if testing.Short() {
-		t.Skip("measures thousands of durable writes")
+		t.Skip("SKIPPED by -short: allocations from socket to acknowledgement, which takes thousands of durable writes")
 	}
 	n := enginetest.Start(t, enginetest.Options{})
 	createForProducer(t, n, "allocs")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/ringmq/ringmq/engine/config"
@@ -19,12 +20,22 @@ import (
 // onImage is the broker's subscription to the image.
 func (b *Broker) onImage(prev, next *kraft.Image, delta *kraft.Delta) {
 	defer b.topics.follow()
+	b.followSecurity(next, delta)
+	b.followACLs(next, delta)
+	b.followTokens(next, delta)
+	b.followQuotas(next, delta)
+	b.followLimits(next, delta)
+	b.followClientMetrics(next, delta)
+	b.followTopics(prev, next, delta)
 	if delta.Full {
 		b.followAll(next)
 		return
 	}
 	for _, t := range delta.Deleted {
 		b.forgetTopic(t.Name, t.ID)
+	}
+	if len(delta.Deleted) > 0 {
+		b.forgetShares()
 	}
 	for _, ref := range delta.Partitions {
 		if t := next.TopicByID(ref.Topic); t != nil && int(ref.Partition) < len(t.Partitions) {
@@ -33,6 +44,22 @@ func (b *Broker) onImage(prev, next *kraft.Image, delta *kraft.Delta) {
 	}
 	for _, r := range delta.Configs {
 		b.followConfig(next, r)
+	}
+	noteOffline(b.log, prev, next, delta)
+	if len(delta.Brokers) > 0 {
+		b.wakeWaiting()
+	}
+}
+
+// wakeWaiting has partitions tried again whose last attempt has failed: a broker that came back may have what they need.
+func (b *Broker) wakeWaiting() {
+	for _, s := range b.topics.all() {
+		s.mu.Lock()
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+		s.mu.Unlock()
 	}
 }
 
@@ -72,8 +99,16 @@ func (b *Broker) followPartition(next *kraft.Image, kt *kraft.Topic, index int32
 	s := b.topics.slotFor(kt.Name, kt.ID, index)
 	s.mu.Lock()
 	s.want = assignment{mine: kp.Leader == b.cfg.NodeID, epoch: kp.LeaderEpoch, stream: kp.StreamID}
+	if kp.Target == b.cfg.NodeID {
+		s.want.taking = true
+		s.want.epoch++
+	}
 	b.workOnLocked(s)
+	lost := !s.want.mine
 	s.mu.Unlock()
+	if lost {
+		b.leave(s) // at once: clients wait to be told where to go
+	}
 }
 
 // slotFor returns the partition's slot, made if need be.
@@ -116,6 +151,10 @@ func (b *Broker) forgetTopic(name string, id kraft.TopicID) {
 // workOnLocked starts a worker for the slot unless one is at it, which then sees the new wish before it ends.
 func (b *Broker) workOnLocked(s *slot) {
 	if s.working {
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
 		return
 	}
 	s.working, s.tried = true, make(chan struct{})
@@ -132,8 +171,11 @@ func (b *Broker) workOn(s *slot) {
 		s.mu.Unlock()
 		err := b.bring(s, want)
 		s.mu.Lock()
+		if s.wake == nil && err != nil {
+			s.wake = make(chan struct{}, 1)
+		}
 		current := s.want == want
-		over := current && (err == nil || b.ctx.Err() != nil || errors.Is(err, s3stream.ErrFenced) || errors.Is(err, s3stream.ErrNotFound))
+		over := current && (err == nil || b.ctx.Err() != nil || errors.Is(err, s3stream.ErrFenced) && !want.taking || errors.Is(err, s3stream.ErrNotFound))
 		if current && !told {
 			told = true
 			close(s.tried)
@@ -147,9 +189,14 @@ func (b *Broker) workOn(s *slot) {
 			return
 		}
 		if err != nil && current {
-			b.log.Error("partition not served, trying again", "topic", s.topic.name, "partition", s.index, "epoch", want.epoch, "retry_in", delay, "cause", err)
+			level, text := slog.LevelError, "partition not served, trying again"
+			if want.taking {
+				level, text = slog.LevelInfo, "partition not taken over, trying again"
+			}
+			b.log.Log(b.ctx, level, text, "topic", s.topic.name, "partition", s.index, "epoch", want.epoch, "retry_in", delay, "cause", err)
 			select {
 			case <-b.ctx.Done():
+			case <-s.wake:
 			case <-time.After(delay):
 			}
 			delay = min(2*delay, 5*time.Second)
@@ -159,12 +206,17 @@ func (b *Broker) workOn(s *slot) {
 
 // bring makes one step from what is open to what is wanted.
 func (b *Broker) bring(s *slot, want assignment) error {
+	s.step.Lock()
+	defer s.step.Unlock()
 	current := s.open.Load()
-	if current != nil && (!want.mine || current.LeaderEpoch != want.epoch) {
+	if current != nil && (!want.mine && !want.taking || current.LeaderEpoch != want.epoch) {
 		b.beforeClose(current)
+		if want.mine {
+			b.hold(s)
+		}
 		s.open.Store(nil)
 		s.attached = false
-		if want.gone {
+		if want.gone || want.mine { // opened again at once, with what is not uploaded
 			current.Resign()
 		} else if err := current.Close(b.ctx); err != nil && !errors.Is(err, s3stream.ErrFenced) {
 			b.log.Error("partition closed without handing over", "topic", s.topic.name, "partition", s.index, "cause", err)
@@ -172,17 +224,26 @@ func (b *Broker) bring(s *slot, want assignment) error {
 		current = nil
 	}
 	if want.gone {
+		b.leave(s)
 		b.storage.DropStream(s3stream.StreamID(want.stream))
 		return nil
 	}
-	if !want.mine {
+	if !want.mine && !want.taking {
+		b.storage.Disown(s3stream.StreamID(want.stream))
 		return nil
 	}
+	if current == nil && want.mine && s.handed == want.epoch+1 {
+		return nil // handed over: what comes next is not decided yet
+	}
 	if current == nil {
+		b.hold(s)
 		var err error
 		if current, err = b.openPartition(s, want); err != nil {
+			b.unhold(s)
 			return err
 		}
+		b.leave(s)
+		b.unhold(s)
 	}
 	if s.attached {
 		return nil
@@ -195,13 +256,27 @@ func (b *Broker) bring(s *slot, want assignment) error {
 func (b *Broker) openPartition(s *slot, want assignment) (*partition.Partition, error) {
 	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
 	defer cancel()
+	source, err := b.source(s, want)
+	if err != nil {
+		return nil, err
+	}
+	if source != nil {
+		select {
+		case b.takeovers <- struct{}{}:
+			defer func() { <-b.takeovers }()
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
 	p, err := partition.Open(ctx, b.storage, partition.Options{
-		Topic: s.topic.name, TopicID: s.topic.id, Index: s.index, LeaderEpoch: want.epoch, StreamID: s3stream.StreamID(want.stream),
+		Source: source,
+		Topic:  s.topic.name, TopicID: s.topic.id, Index: s.index, LeaderEpoch: want.epoch, StreamID: s3stream.StreamID(want.stream),
 		Config: b.topicConfig(b.node.Image(), s.topic.name), ProducerExpiration: b.cfg.Producer.IDExpiration, Logger: b.log,
 	})
 	if err != nil {
 		return nil, err
 	}
+	s.handed = 0
 	s.open.Store(p)
 	p.SetConfig(b.topicConfig(b.node.Image(), s.topic.name)) // followConfig did not see the partition while it was being opened
 	return p, nil
@@ -296,13 +371,6 @@ func (b *Broker) configure(next *kraft.Image, slots []*slot) {
 
 // topicConfig is a topic's effective configuration in an image.
 func (b *Broker) topicConfig(img *kraft.Image, name string) config.TopicConfig {
-	own, mine, all := kraft.TopicResource(name), kraft.BrokerResource(b.cfg.NodeID), kraft.BrokerResource(-1)
-	return b.cfg.EffectiveTopic(
-		func(key string) (string, bool) { return img.Config(own, key) },
-		func(key string) (string, bool) {
-			if v, ok := img.Config(mine, key); ok {
-				return v, true
-			}
-			return img.Config(all, key)
-		})
+	own := kraft.TopicResource(name)
+	return b.cfg.EffectiveTopic(func(key string) (string, bool) { return img.Config(own, key) }, b.dynamic(img))
 }

@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ringmq/ringmq/engine/config"
 	"github.com/ringmq/ringmq/engine/telemetry"
+	"github.com/ringmq/ringmq/engine/tlsconf"
 	"github.com/ringmq/ringmq/kraft"
 	"github.com/ringmq/ringmq/wal"
 )
@@ -22,6 +24,7 @@ type Server struct {
 	node    *kraft.Node
 	broker  *Broker           // nil without the broker role
 	metrics *telemetry.Server // nil without a metrics endpoint
+	secure  *tlsconf.Set
 	failed  chan error
 }
 
@@ -41,14 +44,19 @@ func launch(ctx context.Context, cfg *config.Config, log *slog.Logger, device wa
 		}
 	}
 	var err error
-	if s.node, err = StartNode(cfg, log, fail); err != nil {
+	if s.secure, err = tlsconf.OpenSet(cfg, log); err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	if s.node, err = StartNode(cfg, s.secure, log, fail); err != nil {
+		s.secure.Close()
 		return nil, err
 	}
 	metadataUp := time.Since(begun)
 	if cfg.Broker {
-		if s.broker, err = Start(ctx, Options{Config: cfg, Node: s.node, Logger: log, OnFailure: fail, walDevice: device}); err != nil {
+		if s.broker, err = Start(ctx, Options{Config: cfg, Node: s.node, TLS: s.secure, Logger: log, OnFailure: fail, walDevice: device}); err != nil {
 			stop, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			defer cancel()
+			s.secure.Close()
 			return nil, errors.Join(err, s.node.Stop(stop))
 		}
 	}
@@ -59,6 +67,40 @@ func launch(ctx context.Context, cfg *config.Config, log *slog.Logger, device wa
 	}
 	s.summary(metadataUp, time.Since(begun))
 	return s, nil
+}
+
+// closeBroker closes the broker, and hurries when no controller has confirmed it for the time of a session: nobody can take its partitions or note its
+// objects then.
+func (s *Server) closeBroker(ctx context.Context) error {
+	within, hurry := context.WithCancel(ctx)
+	closed := make(chan struct{})
+	var alone bool
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-closed:
+				return
+			case <-tick.C:
+			}
+			if !s.node.Confirmed() {
+				alone = true
+				s.log.Warn("no controller answers: not waiting for one; what is not uploaded stays in the write-ahead log for the next start")
+				hurry()
+				return
+			}
+		}
+	})
+	err := s.broker.Close(within)
+	close(closed)
+	watch.Wait()
+	hurry()
+	if alone && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 // summary logs what runs where, in one line.
@@ -116,13 +158,15 @@ func (s *Server) Node() *kraft.Node { return s.node }
 // Failed gives the error that ends the node. After it nothing is acknowledged; the process should exit without a clean shutdown.
 func (s *Server) Failed() <-chan error { return s.failed }
 
-// Close shuts the node down cleanly, within the context: broker first, then the metadata node.
+// Close shuts the node down cleanly, within the context: broker first, then the metadata node. A broker that no controller answers any more, as
+// happens to the last ones when a whole cluster is stopped, does not use up the time: its tail stays in the write-ahead log.
 func (s *Server) Close(ctx context.Context) error {
 	var err error
 	if s.broker != nil {
-		err = s.broker.Close(ctx)
+		err = s.closeBroker(ctx)
 	}
 	err = errors.Join(err, s.node.Stop(ctx))
+	s.secure.Close()
 	if s.metrics != nil { // last: a slow shutdown can be watched
 		err = errors.Join(err, s.metrics.Close(ctx))
 	}

@@ -24,7 +24,7 @@ func TestFailedStart(t *testing.T) {
 	launch := func(wal string) (*engine.Server, error) {
 		cfg, _, err := config.Load(config.Source{Overrides: []string{
 			"node.id=1", "process.roles=broker,controller", "controller.listener.names=CONTROLLER",
-			"listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0", "controller.quorum.voters=1@127.0.0.1:19093", "log.dirs=" + filepath.Join(dir, "log"),
+			"listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0", "controller.quorum.voters=1@127.0.0.1:1", "log.dirs=" + filepath.Join(dir, "log"),
 			"s3.wal.path=0@file://" + wal + "?capacity=16777216", "s3.data.buckets=0@file://" + filepath.Join(dir, "objects"),
 		}})
 		if err != nil {
@@ -41,5 +41,31 @@ func TestFailedStart(t *testing.T) {
 	}
 	if err := s.Close(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestNoController: a broker that no controller takes in gives up after initial.broker.registration.timeout.ms, and says what has to be there.
+func TestNoController(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "objects"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cfg, _, err := config.Load(config.Source{Overrides: []string{
+		"node.id=1", "process.roles=broker", "controller.listener.names=CONTROLLER", "listeners=PLAINTEXT://127.0.0.1:0", "controller.quorum.voters=9@127.0.0.1:1",
+		"log.dirs=" + filepath.Join(dir, "log"), "s3.wal.path=0@file://" + filepath.Join(dir, "wal") + "?capacity=16777216",
+		"s3.data.buckets=0@file://" + filepath.Join(dir, "objects"), "initial.broker.registration.timeout.ms=200",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := engine.Launch(t.Context(), cfg.WithClusterID("Y2x1c3Rlcg"), slog.New(slog.DiscardHandler))
+	if err == nil {
+		_ = s.Close(t.Context())
+		t.Fatal("a broker without a controller has started")
+	}
+	for _, part := range []string{"no active controller answered within 200ms", "initial.broker.registration.timeout.ms", "controller.quorum.voters"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%v, want %q in it", err, part)
+		}
 	}
 }

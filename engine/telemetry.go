@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/ringmq/ringmq/engine/telemetry"
 )
@@ -13,8 +14,13 @@ func (s *Server) serveMetrics() error {
 		return nil
 	}
 	sources := telemetry.Sources{Node: s.describe}
+	if s.cfg.Controller {
+		sources.Balancer = s.node.Balancer
+	}
 	if b := s.broker; b != nil {
-		sources.WAL, sources.Storage, sources.Network, sources.Broker = b.wal.Stats, b.storage.Stats, b.server.Stats, b.describe
+		sources.WAL, sources.WALLatencies, sources.Storage = b.wal.Stats, b.wal.Latencies, b.storage.Stats
+		sources.Network, sources.Broker = b.server.Stats, b.describe
+		sources.Clients = b.clientMetrics.Samples
 	}
 	var err error
 	if s.metrics, err = telemetry.Listen(telemetry.Options{Addr: t.Prometheus, Labels: t.Labels, Sources: sources, Logger: s.log}); err != nil {
@@ -26,8 +32,15 @@ func (s *Server) serveMetrics() error {
 
 func (s *Server) describe() telemetry.Node {
 	image := s.node.Image()
-	return telemetry.Node{Cluster: s.cfg.ClusterID, Roles: s.roles(), ID: s.cfg.NodeID, Topics: image.NumTopics(), Partitions: image.NumPartitions()}
+	out := telemetry.Node{Cluster: s.cfg.ClusterID, Roles: s.roles(), ID: s.cfg.NodeID, Topics: image.NumTopics(), Partitions: image.NumPartitions()}
+	for tally, n := range image.CountOffline() {
+		out.Offline = append(out.Offline, telemetry.Offline{Broker: tally.Broker, Reason: string(tally.Reason), Partitions: n})
+	}
+	return out
 }
+
+// quotaStatsMax is of how many meters the metrics tell: clients may have any number of names.
+const quotaStatsMax = 500
 
 // describe is a snapshot of the broker's counters.
 func (b *Broker) describe() telemetry.Broker {
@@ -35,11 +48,25 @@ func (b *Broker) describe() telemetry.Broker {
 	out := telemetry.Broker{
 		Rejected: m.rejected.Load(), WALFull: m.walFull.Load(), ProducedBatches: m.producedBatches.Load(), ProducedBytes: m.producedBytes.Load(),
 		FetchedBytes: m.fetchedBytes.Load(), ParkedClients: b.parked.count(),
+		AcksHeld: b.lease.held.Load(), AckHolds: b.lease.times.Load(), Cleaner: b.cleaner.describe(),
+	}
+	shares := b.shares.stats()
+	out.Shares = telemetry.Shares{
+		Groups: b.groups.Stats().ShareGroups, Sessions: shares.Sessions, Partitions: shares.Partitions, Locked: shares.Locked, States: b.shareState.States(),
+		Acquired: m.shareAcquired.Load(), Expired: m.shareExpired.Load(),
+	}
+	for kind := range m.shareAcks {
+		out.Shares.Acknowledged[kind] = m.shareAcks[kind].Load()
 	}
 	for _, a := range b.apis {
 		if a != nil {
 			out.Requests = append(out.Requests, telemetry.Requests{API: a.name, Count: m.requests[a.key].Load()})
 		}
+	}
+	for _, q := range b.quotas.Stats(quotaStatsMax) {
+		out.Quotas = append(out.Quotas, telemetry.Quota{
+			Kind: q.Kind.String(), User: q.User, ClientID: q.ClientID, Limit: q.Limit, Value: q.Value, ThrottleMillis: float64(q.Wait) / float64(time.Millisecond),
+		})
 	}
 	for _, s := range b.topics.all() {
 		if s.open.Load() != nil {

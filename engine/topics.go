@@ -37,13 +37,21 @@ type slot struct {
 	working bool
 	tried   chan struct{} // closed after the first attempt at what is wanted, be it a failure; nil before any work
 
-	attached bool // afterOpen has succeeded for the open partition; used by the work only
+	// A step of that work, or a handover to another broker, holds step, which comes before mu.
+	step     sync.Mutex
+	attached bool  // afterOpen has succeeded for the open partition
+	handed   int32 // leader epoch for which the partition was handed over, 0: none; it is not opened again at the epoch before
+	// paused is the partition after it was handed over, until the image shows what came of it.
+	paused atomic.Pointer[partition.Partition]
+	held   atomic.Int64  // not 0: requests wait, see hold
+	wake   chan struct{} // capacity 1, made by a worker that waits before its next attempt; guarded by mu
 }
 
 // assignment is what the image wants of a partition.
 type assignment struct {
 	mine   bool
-	epoch  int32
+	taking bool  // it is to be taken over from its leader
+	epoch  int32 // of the leader; when taking, the one to come
 	stream kraft.StreamID
 	gone   bool // the topic was deleted
 }

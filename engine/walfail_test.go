@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 	"github.com/ringmq/ringmq/engine"
 	"github.com/ringmq/ringmq/engine/enginetest"
 	"github.com/ringmq/ringmq/engine/kproto"
+	"github.com/ringmq/ringmq/kraft"
 	"github.com/ringmq/ringmq/wal"
 	"github.com/ringmq/ringmq/wal/waltest"
 )
@@ -62,7 +64,10 @@ func walDeviceFails(t *testing.T, fate waltest.Fate) {
 		count atomic.Int64
 	)
 	for p := range int32(producers) {
-		acked[p] = map[int64]string{}
+		mine := map[int64]string{}
+		mu.Lock()
+		acked[p] = mine
+		mu.Unlock()
 		w := x.dial()
 		acks := int16(-1)
 		if p%2 == 1 {
@@ -81,7 +86,7 @@ func walDeviceFails(t *testing.T, fate waltest.Fate) {
 					return
 				case r.ErrorCode == 0:
 					mu.Lock()
-					acked[p][r.BaseOffset] = value
+					mine[r.BaseOffset] = value
 					mu.Unlock()
 					count.Add(1)
 				case r.ErrorCode != int16(kproto.KafkaStorageError):
@@ -105,6 +110,17 @@ func walDeviceFails(t *testing.T, fate waltest.Fate) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("the node goes on")
 	}
+	// The controller was told before that: whoever looks sees the broker fenced, and why.
+	x.eventually("the broker to be fenced", func() bool { return n.Node().Image().Broker(1).Fenced })
+	if why := n.Node().Image().Broker(1).Failure; !strings.Contains(why, wal.ErrFailed.Error()) {
+		t.Errorf("the cause that the controller has is %q", why)
+	}
+	n.Node().Image().Offline(func(o kraft.Offline) bool {
+		if !strings.Contains(o.String(), "the broker has ended itself: ") {
+			t.Errorf("%s is offline because of: %s", o.Topic.Name, o)
+		}
+		return true
+	})
 	wg.Wait()
 	if r := x.send(topic, batchOf("late")); r.ErrorCode != int16(kproto.KafkaStorageError) {
 		t.Errorf("a new connection: %v", kproto.ErrorCode(r.ErrorCode))
@@ -145,4 +161,7 @@ func walDeviceFails(t *testing.T, fate waltest.Fate) {
 	}
 	x = &target{t, n.Seed(), n}
 	x.mustSend(topic, batchOf("goes on"))
+	if b := n.Node().Image().Broker(1); b.Fenced || b.Failure != "" {
+		t.Errorf("after the restart the broker is %+v", b)
+	}
 }

@@ -36,7 +36,7 @@ func outage(t *testing.T, n *enginetest.Node) (end func()) {
 // there is room, one is answered because the node stops.
 func TestWALFull(t *testing.T) {
 	if testing.Short() {
-		t.Skip("writes some 150 MB")
+		t.Skip("SKIPPED by -short: produces while the write-ahead log is full, which writes some 150 MB")
 	}
 	n := enginetest.Start(t, enginetest.Options{})
 	x := &target{t, n.Seed(), n}

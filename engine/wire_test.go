@@ -234,7 +234,7 @@ func TestProduceRefusals(t *testing.T) {
 		{"damaged", "p", -1, change(len(good)-3, 'X', false), kproto.CorruptMessage},
 		{"magic 1", "p", -1, change(16, 1, false), kproto.InvalidRecord},
 		{"two batches", "p", -1, append(oneRecord("a"), oneRecord("b")...), kproto.InvalidRecord},
-		{"cut short", "p", -1, good[:len(good)-4], kproto.CorruptMessage},
+		{"cut short", "p", -1, good[:len(good)-4], kproto.InvalidRecord},
 		{"control batch", "p", -1, change(22, 1<<5, true), kproto.InvalidRecord},
 		{"base offset 9", "p", -1, change(7, 9, false), kproto.InvalidRecord},
 		{"count 3", "p", -1, change(60, 3, true), kproto.InvalidRecord},

@@ -23,7 +23,7 @@ const (
 // build types the raw values and checks what they say together.
 func (l *loader) build() (*Config, error) {
 	b := &builder{loader: l, c: &Config{}}
-	for _, step := range []func() error{b.identity, b.directories, b.listeners, b.quorum, b.storage, b.limits, b.telemetry, b.relations} {
+	for _, step := range []func() error{b.identity, b.directories, b.listeners, b.secure, b.authentication, b.quorum, b.storage, b.limits, b.telemetry, b.relations} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -55,6 +55,9 @@ func (b *builder) effective() {
 			if v, ok := b.computed[d.Name]; ok {
 				e = entry{value: v}
 			}
+		}
+		if set && d.Sensitive() {
+			e.value = masked
 		}
 		b.c.values[d.Name] = e
 	}
@@ -100,6 +103,14 @@ func (b *builder) num(key string) int64 {
 	return n
 }
 
+// chosen is the number of a key for which RingMQ has a better default than Kafka: 0 unless somebody set it, and for -1.
+func (b *builder) chosen(key string) int {
+	if !b.isSet(key) {
+		return 0
+	}
+	return int(max(b.num(key), 0))
+}
+
 func (b *builder) flag(key string) bool { return strings.EqualFold(b.text(key), "true") }
 
 // span reads a number of units as a duration; what does not fit in 292 years becomes that.
@@ -121,7 +132,7 @@ func (b *builder) fail(key, reason, allowed string) error {
 	if d.Sensitive() {
 		e.value = masked
 	}
-	return &Error{Kind: ErrInvalid, Key: key, Value: maskURIs(e.value), Reason: reason, Allowed: allowed, Where: e.where}
+	return &Error{Kind: ErrInvalid, Key: key, Value: MaskSecrets(e.value), Reason: reason, Allowed: allowed, Where: e.where}
 }
 
 func (b *builder) missing(key, reason string) error {
@@ -209,55 +220,66 @@ func (b *builder) quorum() error {
 	case c.Embedded:
 		voters = map[int32]string{c.NodeID: own[0].Addr()}
 		b.compute("controller.quorum.voters", self+"@"+own[0].Addr())
-	case c.Controller && len(servers) == 1 && strings.HasSuffix(servers[0], ":"+strconv.Itoa(int(own[0].Port))):
+	case c.Controller && len(servers) == 1 && own[0].reachedBy(servers[0]):
 		// Kafka's own server.properties: a node that bootstraps from itself is the only voter.
 		voters = map[int32]string{c.NodeID: servers[0]}
 		b.compute("controller.quorum.voters", self+"@"+servers[0])
+	case len(servers) > 0:
+		// A broker finds the quorum by these. A controller joins it, when an operator adds it.
 	default:
-		return b.missing("controller.quorum.voters", "missing: this version needs the voters by name")
+		return b.missing("controller.quorum.voters", "missing, and so is controller.quorum.bootstrap.servers: nothing says where the controllers are")
 	}
 	_, listed := voters[c.NodeID]
-	if c.Controller && !listed {
-		return b.fail("controller.quorum.voters", "does not list this node, node.id="+self+", which is a controller", "a list that contains "+self+"@<host>:<port>")
+	if c.Controller && len(voters) > 0 && !listed {
+		return b.fail("controller.quorum.voters", "does not list this node, node.id="+self+", which is a controller", "a list that contains "+self+"@<host>:<port>, or controller.quorum.bootstrap.servers without controller.quorum.voters, for a controller that is added to a running quorum")
 	}
 	if !c.Controller && listed {
 		return b.fail("controller.quorum.voters", "lists this node, node.id="+self+", which is not a controller", "process.roles with controller, or another node.id")
 	}
 	c.Voters = voters
+	c.Tokens = Tokens{
+		Secret: []byte(b.text("delegation.token.secret.key")), MaxLifetime: b.millis("delegation.token.max.lifetime.ms"),
+		ExpiryTime: b.millis("delegation.token.expiry.time.ms"), CheckInterval: b.millis("delegation.token.expiry.check.interval.ms"),
+	}
 	c.Quorum = Quorum{
 		ElectionTimeout:         b.millis("controller.quorum.election.timeout.ms"),
-		FetchTimeout:            b.millis("controller.quorum.fetch.timeout.ms"),
 		RequestTimeout:          b.millis("controller.quorum.request.timeout.ms"),
 		BrokerHeartbeatInterval: b.millis("broker.heartbeat.interval.ms"),
 		BrokerSessionTimeout:    b.millis("broker.session.timeout.ms"),
 		InitialRegistration:     b.millis("initial.broker.registration.timeout.ms"),
 		SnapshotMaxNewBytes:     b.num("metadata.log.max.record.bytes.between.snapshots"),
-		SnapshotMaxInterval:     b.millis("metadata.log.max.snapshot.interval.ms"),
 	}
 	return nil
 }
 
 func (b *builder) limits() error {
 	c := b.c
-	perIP, _ := parsePerIP(b.text("max.connections.per.ip.overrides"))
+	c.scoped = make(map[string]string)
+	for key, e := range b.values {
+		if rest, ok := strings.CutPrefix(key, "listener.name."); ok {
+			if _, ok := isConnectionKey(rest); ok {
+				c.scoped[key] = e.value
+			}
+		}
+	}
+	c.Authorizer = Authorizer{On: b.text("authorizer.class.name") != "", AllowIfNone: b.flag("allow.everyone.if.no.acl.found")}
+	c.Authorizer.SuperUsers, _ = parseSuperUsers(b.text("super.users"))
 	c.Network = Network{
-		SocketRequestMaxBytes:     int(b.num("socket.request.max.bytes")),
-		ConnectionsMaxIdle:        b.millis("connections.max.idle.ms"),
-		MaxConnections:            int(b.num("max.connections")),
-		MaxConnectionsPerIP:       int(b.num("max.connections.per.ip")),
-		MaxConnectionsOverrides:   perIP,
-		MaxConnectionCreationRate: int(b.num("max.connection.creation.rate")),
-		QueuedMaxRequests:         int(b.num("queued.max.requests")),
-		QueuedMaxRequestBytes:     b.num("queued.max.request.bytes"),
-		SendBufferBytes:           int(b.num("socket.send.buffer.bytes")),
-		ReceiveBufferBytes:        int(b.num("socket.receive.buffer.bytes")),
-		ListenBacklog:             int(b.num("socket.listen.backlog.size")),
-		NetworkThreads:            int(b.num("num.network.threads")),
-		IOThreads:                 int(b.num("num.io.threads")),
+		SocketRequestMaxBytes: int(b.num("socket.request.max.bytes")),
+		ConnectionsMaxIdle:    b.millis("connections.max.idle.ms"),
+		QueuedMaxRequestBytes: b.num("queued.max.request.bytes"),
+		SendBufferBytes:       b.chosen("socket.send.buffer.bytes"),
+		ReceiveBufferBytes:    b.chosen("socket.receive.buffer.bytes"),
+		ListenBacklog:         b.chosen("socket.listen.backlog.size"),
+		NetworkThreads:        b.chosen("num.network.threads"),
 	}
 	if c.Network.QueuedMaxRequestBytes < 0 {
 		// One request of the largest size must always fit.
 		c.Network.QueuedMaxRequestBytes = max(autoRequests(b.src.MemoryBytes), int64(c.Network.SocketRequestMaxBytes))
+	}
+	c.Quotas = Quotas{
+		Windows: int(b.num("quota.window.num")), WindowSize: b.span("quota.window.size.seconds", time.Second),
+		ControllerWindows: int(b.num("controller.quota.window.num")), ControllerWindowSize: b.span("controller.quota.window.size.seconds", time.Second),
 	}
 	c.Topics = Topics{
 		NumPartitions:               int32(b.num("num.partitions")),
@@ -276,7 +298,20 @@ func (b *builder) limits() error {
 		ConsumerHeartbeatInterval: b.millis("group.consumer.heartbeat.interval.ms"),
 		ConsumerMaxSize:           int(b.num("group.consumer.max.size")),
 		ConsumerAssignors:         splitList(b.text("group.consumer.assignors")),
+
+		ConsumerAssignmentInterval:   b.millis("group.consumer.assignment.interval.ms"),
+		ConsumerRegexRefreshInterval: b.millis("group.consumer.regex.refresh.interval.ms"),
+		ConsumerMigration:            strings.ToLower(b.text("group.consumer.migration.policy")),
+		Streams: StreamsGroups{
+			SessionTimeout:        b.millis("group.streams.session.timeout.ms"),
+			HeartbeatInterval:     b.millis("group.streams.heartbeat.interval.ms"),
+			AssignmentInterval:    b.millis("group.streams.assignment.interval.ms"),
+			InitialRebalanceDelay: b.millis("group.streams.initial.rebalance.delay.ms"),
+			MaxSize:               int(b.num("group.streams.max.size")),
+			Standbys:              int(b.num("group.streams.num.standby.replicas")),
+		},
 	}
+	c.Share = b.share()
 	c.Offsets = Offsets{
 		Retention:              b.minutes("offsets.retention.minutes"),
 		RetentionCheckInterval: b.millis("offsets.retention.check.interval.ms"),
@@ -290,18 +325,17 @@ func (b *builder) limits() error {
 		SessionCacheSize: int(b.num("max.incremental.fetch.session.cache.slots")),
 	}
 	c.Producer = Producer{
-		IDExpiration:                       b.millis("producer.id.expiration.ms"),
-		IDExpirationCheckInterval:          b.millis("producer.id.expiration.check.interval.ms"),
-		TransactionMaxTimeout:              b.millis("transaction.max.timeout.ms"),
-		TransactionalIDExpiration:          b.millis("transactional.id.expiration.ms"),
-		TransactionTopicPartitions:         int32(b.num("transaction.state.log.num.partitions")),
-		TransactionTopicReplicationFactor:  int16(b.num("transaction.state.log.replication.factor")),
-		TransactionTopicMinISR:             int(b.num("transaction.state.log.min.isr")),
-		TransactionPartitionVerification:   b.flag("transaction.partition.verification.enable"),
-		TransactionAbortTimedOutInterval:   b.millis("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
-		TransactionalIDCleanupInterval:     b.millis("transaction.remove.expired.transaction.cleanup.interval.ms"),
-		TransactionTopicSegmentBytes:       b.num("transaction.state.log.segment.bytes"),
-		TransactionTwoPhaseCommitSupported: b.flag("transaction.two.phase.commit.enable"),
+		IDExpiration:                      b.millis("producer.id.expiration.ms"),
+		TransactionMaxTimeout:             b.millis("transaction.max.timeout.ms"),
+		TransactionalIDExpiration:         b.millis("transactional.id.expiration.ms"),
+		TransactionTopicPartitions:        int32(b.num("transaction.state.log.num.partitions")),
+		TransactionTopicReplicationFactor: int16(b.num("transaction.state.log.replication.factor")),
+		TransactionTopicMinISR:            int(b.num("transaction.state.log.min.isr")),
+		TransactionPartitionVerification:  b.flag("transaction.partition.verification.enable"),
+		TransactionAddWait:                b.millis("add.partitions.to.txn.retry.backoff.max.ms"),
+		TransactionAbortTimedOutInterval:  b.millis("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
+		TransactionalIDCleanupInterval:    b.millis("transaction.remove.expired.transaction.cleanup.interval.ms"),
+		TransactionTopicSegmentBytes:      b.num("transaction.state.log.segment.bytes"),
 	}
 	c.Retention = Retention{CheckInterval: b.millis("log.retention.check.interval.ms")}
 	c.ControlledShutdown = b.flag("controlled.shutdown.enable")
@@ -311,6 +345,9 @@ func (b *builder) limits() error {
 // relations are the checks between keys.
 func (b *builder) relations() error {
 	c := b.c
+	if err := b.checkCleaner(); err != nil {
+		return err
+	}
 	if c.Group.MinSessionTimeout > c.Group.MaxSessionTimeout {
 		return b.fail("group.min.session.timeout.ms", "more than group.max.session.timeout.ms="+b.text("group.max.session.timeout.ms"), "at most group.max.session.timeout.ms")
 	}

@@ -73,15 +73,35 @@ func (b *builder) protocols() error {
 		if l.Protocol == "" {
 			return b.fail(mapKey, "does not say the protocol of listener "+l.Name, "with "+l.Name+":PLAINTEXT")
 		}
-		if l.Protocol != "PLAINTEXT" {
-			key := "listeners"
-			if l.Name != l.Protocol {
-				key = mapKey
-			}
-			return b.fail(key, "protocol "+l.Protocol+" of listener "+l.Name+" is not served by this version", "PLAINTEXT")
+		if err := b.served(l.Name, l.Protocol); err != nil {
+			return err
 		}
 	}
-	return nil
+	return b.controllerProtocol(protocolOf)
+}
+
+// served refuses SASL where nodes call each other.
+func (b *builder) served(listener, protocol string) error {
+	if !usesSASL(protocol) || !b.c.isControllerListener(listener) {
+		return nil
+	}
+	key := "listeners"
+	if listener != protocol {
+		key = "listener.security.protocol.map"
+	}
+	return b.fail(key, "protocol "+protocol+" of listener "+listener+": nodes do not speak SASL to each other", "PLAINTEXT or SSL, with ssl.client.auth=required")
+}
+
+// controllerProtocol settles how this node speaks to the controllers, which may all be elsewhere.
+func (b *builder) controllerProtocol(protocolOf map[string]string) error {
+	const mapKey = "listener.security.protocol.map"
+	name := b.c.ControllerListenerNames[0]
+	protocol := protocolOf[name]
+	if protocol == "" && b.isSet(mapKey) && b.isSet("controller.listener.names") {
+		return b.fail(mapKey, "does not say the protocol of the controllers' listener "+name, "with "+name+":PLAINTEXT or "+name+":SSL")
+	}
+	b.c.ControllerProtocol = cmp.Or(protocol, "PLAINTEXT")
+	return b.served(name, b.c.ControllerProtocol)
 }
 
 // advertised settles what clients are told: by default the listeners, with this machine's name where no host is given.
@@ -133,21 +153,41 @@ func (b *builder) interBroker() error {
 	c := b.c
 	bound := c.BrokerListeners()
 	if name := strings.ToUpper(b.text("inter.broker.listener.name")); name != "" {
-		if !slices.ContainsFunc(bound, func(l Listener) bool { return l.Name == name }) {
+		i := slices.IndexFunc(bound, func(l Listener) bool { return l.Name == name })
+		if i < 0 {
 			return b.fail("inter.broker.listener.name", "is not in listeners", "one of the listeners that are not in controller.listener.names")
 		}
+		// Kafka refuses both keys even when they agree, as they do in a printed configuration.
+		if b.isSet("security.inter.broker.protocol") && b.text("security.inter.broker.protocol") != bound[i].Protocol {
+			return b.fail("security.inter.broker.protocol", "inter.broker.listener.name is set too, and that listener's protocol is "+bound[i].Protocol, "one of the two")
+		}
 		c.InterBrokerListenerName = name
-		return nil
+		return b.amongBrokers(bound, "inter.broker.listener.name")
 	}
 	protocol := b.text("security.inter.broker.protocol")
+	if len(bound) == 1 && !b.isSet("security.inter.broker.protocol") {
+		protocol = bound[0].Protocol // Kafka insists on being told
+		b.compute("security.inter.broker.protocol", protocol)
+	}
 	i := slices.IndexFunc(bound, func(l Listener) bool { return l.Name == protocol })
 	if i < 0 {
 		i = slices.IndexFunc(bound, func(l Listener) bool { return l.Protocol == protocol })
 	}
 	if i < 0 {
-		return b.fail("security.inter.broker.protocol", "no listener has this protocol", "a protocol of one of the listeners ("+strconv.Itoa(len(bound))+" configured)")
+		return b.fail("security.inter.broker.protocol", "no listener has this protocol",
+			"a protocol of one of the listeners ("+strconv.Itoa(len(bound))+" configured), or inter.broker.listener.name instead")
 	}
 	c.InterBrokerListenerName = bound[i].Name
 	b.compute("inter.broker.listener.name", c.InterBrokerListenerName)
+	return b.amongBrokers(bound, "security.inter.broker.protocol")
+}
+
+// amongBrokers refuses a listener between brokers that they cannot call.
+func (b *builder) amongBrokers(bound []Listener, key string) error {
+	for _, l := range bound {
+		if l.Name == b.c.InterBrokerListenerName && usesSASL(l.Protocol) {
+			return b.fail(key, "listener "+l.Name+" has the protocol "+l.Protocol+", and nodes do not speak SASL to each other", "a listener with PLAINTEXT or SSL")
+		}
+	}
 	return nil
 }

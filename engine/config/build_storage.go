@@ -15,25 +15,22 @@ func (b *builder) storage() error {
 	}
 	c, memory := b.c, b.src.MemoryBytes
 	c.S3 = S3{
-		WALCacheBytes:                     b.num("s3.wal.cache.size"),
-		UploadThresholdBytes:              b.num("s3.wal.upload.threshold"),
-		BlockCacheBytes:                   b.num("s3.block.cache.size"),
-		StreamSplitBytes:                  b.num("s3.stream.object.split.size"),
-		ObjectBlockBytes:                  int(b.num("s3.object.block.size")),
-		ObjectPartBytes:                   b.num("s3.object.part.size"),
-		StreamObjectCompactionInterval:    b.minutes("s3.stream.object.compaction.interval.minutes"),
-		StreamObjectCompactionMaxBytes:    b.num("s3.stream.object.compaction.max.size.bytes"),
-		StreamSetCompactionInterval:       b.minutes("s3.stream.set.object.compaction.interval.minutes"),
-		StreamSetCompactionCacheBytes:     b.num("s3.stream.set.object.compaction.cache.size"),
-		StreamSetCompactionSplitBytes:     b.num("s3.stream.set.object.compaction.stream.split.size"),
-		StreamSetCompactionForceSplit:     b.minutes("s3.stream.set.object.compaction.force.split.minutes"),
-		StreamSetCompactionMaxObjects:     int(b.num("s3.stream.set.object.compaction.max.num")),
-		MaxStreamsPerStreamSetObject:      int(b.num("s3.max.stream.num.per.stream.set.object")),
-		MaxStreamObjectsPerCommit:         int(b.num("s3.max.stream.object.num.per.commit")),
-		DeleteRetention:                   b.minutes("s3.object.delete.retention.minutes"),
-		NetworkBandwidthBytesPerSecond:    b.num("s3.network.baseline.bandwidth"),
-		ControllerRequestRetryMax:         int(b.num("s3.controller.request.retry.max.count")),
-		ControllerRequestRetryBaseBackoff: b.millis("s3.controller.request.retry.base.delay.ms"),
+		WALCacheBytes:                  b.num("s3.wal.cache.size"),
+		UploadThresholdBytes:           b.num("s3.wal.upload.threshold"),
+		StartWait:                      b.millis("s3.start.wait.ms"),
+		BlockCacheBytes:                b.num("s3.block.cache.size"),
+		StreamSplitBytes:               b.num("s3.stream.object.split.size"),
+		ObjectBlockBytes:               int(b.num("s3.object.block.size")),
+		ObjectPartBytes:                b.num("s3.object.part.size"),
+		StreamObjectCompactionInterval: b.minutes("s3.stream.object.compaction.interval.minutes"),
+		StreamObjectCompactionMaxBytes: b.num("s3.stream.object.compaction.max.size.bytes"),
+		StreamSetCompactionInterval:    b.minutes("s3.stream.set.object.compaction.interval.minutes"),
+		StreamSetCompactionCacheBytes:  b.num("s3.stream.set.object.compaction.cache.size"),
+		StreamSetCompactionSplitBytes:  b.num("s3.stream.set.object.compaction.stream.split.size"),
+		StreamSetCompactionForceSplit:  b.minutes("s3.stream.set.object.compaction.force.split.minutes"),
+		StreamSetCompactionMaxObjects:  int(min(max(b.num("s3.stream.set.object.compaction.max.num"), 8), 100)),
+		DeleteRetention:                b.minutes("s3.object.delete.retention.minutes"),
+		NetworkBandwidthBytesPerSecond: b.num("s3.network.baseline.bandwidth"),
 	}
 	s := &c.S3
 	if s.WALCacheBytes < 0 {
@@ -55,7 +52,7 @@ func (b *builder) buckets() error {
 	c := b.c
 	switch {
 	case b.get("s3.data.buckets").origin == OriginS3URL:
-		c.DataBuckets = []BucketURI{b.url.bucket(b.url.DataBucket)}
+		c.DataBuckets = []BucketURI{b.url.Bucket(b.url.DataBucket)}
 	case b.isSet("s3.data.buckets"):
 		c.DataBuckets, _ = ParseBuckets(b.text("s3.data.buckets"))
 	case b.isSet("s3.bucket"):
@@ -77,7 +74,7 @@ func (b *builder) buckets() error {
 	}
 	switch {
 	case b.get("s3.ops.buckets").origin == OriginS3URL:
-		c.OpsBuckets = []BucketURI{b.url.bucket(b.url.OpsBucket)}
+		c.OpsBuckets = []BucketURI{b.url.Bucket(b.url.OpsBucket)}
 	case b.isSet("s3.ops.buckets"):
 		c.OpsBuckets, _ = ParseBuckets(b.text("s3.ops.buckets"))
 	case b.isSet("s3.ops.bucket"):
@@ -95,6 +92,11 @@ func (b *builder) buckets() error {
 		list []BucketURI
 	}{{"s3.data.buckets", c.DataBuckets}, {"s3.ops.buckets", c.OpsBuckets}} {
 		for i := range named.list {
+			for _, path := range []*string{&named.list[i].CredentialsFile, &named.list[i].CAFile} {
+				if err := b.absolute(named.key, path); err != nil {
+					return err
+				}
+			}
 			if reason := b.credentials(&named.list[i]); reason != "" {
 				return b.fail(named.key, reason, "accessKey and secretKey in the URI, KAFKA_S3_ACCESS_KEY and KAFKA_S3_SECRET_KEY, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
 			}
@@ -121,34 +123,56 @@ func (b *builder) olderBucket(key string) (BucketURI, error) {
 	return u, nil
 }
 
-// credentials completes a bucket's keys from the environment: KAFKA_S3_* as AutoMQ has it, then AWS's names.
+// absolute makes a path in the value of a key absolute: in a properties file it begins at that file's directory.
+func (b *builder) absolute(key string, path *string) error {
+	if *path == "" || filepath.IsAbs(*path) {
+		return nil
+	}
+	if b.get(key).origin == OriginFile {
+		*path = filepath.Join(filepath.Dir(b.src.File), *path)
+	}
+	abs, err := filepath.Abs(*path)
+	if err != nil {
+		return b.fail(key, err.Error(), "an absolute path")
+	}
+	*path = abs
+	return nil
+}
+
+// credentials completes a bucket's keys from the environment.
 func (b *builder) credentials(u *BucketURI) (reason string) {
-	if u.Scheme != "s3" || u.AuthType == "instance" {
+	if u.Scheme != "s3" || u.AuthType == "instance" || u.CredentialsFile != "" && u.AccessKey == "" {
 		return ""
 	}
 	if (u.AccessKey == "") != (u.SecretKey == "") {
 		return "accessKey and secretKey must be given together"
 	}
-	env := b.src.Env
-	for _, names := range [][3]string{{"KAFKA_S3_ACCESS_KEY", "KAFKA_S3_SECRET_KEY", ""}, {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}} {
-		if u.AccessKey != "" {
-			break
-		}
-		access, secret := env(names[0]), env(names[1])
-		if (access == "") != (secret == "") {
-			return names[0] + " and " + names[1] + " must be set together"
-		}
-		if access != "" {
-			u.AccessKey, u.SecretKey = access, secret
-			if names[2] != "" {
-				u.SessionToken = env(names[2])
-			}
+	if u.AccessKey == "" {
+		if u.AccessKey, u.SecretKey, u.SessionToken, reason = KeysFromEnv(b.src.Env); reason != "" {
+			return reason
 		}
 	}
 	if u.AuthType == "static" && u.AccessKey == "" {
 		return "authType=static, but no keys"
 	}
 	return ""
+}
+
+// KeysFromEnv reads a bucket's keys from an environment: KAFKA_S3_* as AutoMQ has it, then AWS's names. They are empty when there are none; reason
+// is not empty when one of a pair is missing.
+func KeysFromEnv(env func(string) string) (access, secret, session, reason string) {
+	for _, names := range [][3]string{{"KAFKA_S3_ACCESS_KEY", "KAFKA_S3_SECRET_KEY", ""}, {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}} {
+		access, secret = env(names[0]), env(names[1])
+		switch {
+		case (access == "") != (secret == ""):
+			return "", "", "", names[0] + " and " + names[1] + " must be set together"
+		case access != "" && names[2] != "":
+			return access, secret, env(names[2]), ""
+		case access != "":
+			return access, secret, "", ""
+		}
+	}
+	return "", "", "", ""
 }
 
 func (b *builder) wal() error {

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -41,19 +43,35 @@ func perIPCheck() *check {
 	return parsedBy("<address>:<number>,...", func(v string) string { _, reason := parsePerIP(v); return reason })
 }
 
+// hostName is what Kafka takes for the name of a host.
+var hostName = regexp.MustCompile(`^[0-9a-zA-Z\-%._:]+$`)
+
+// perIP is max.connections.per.ip.overrides: most connections by address, and by the name of a host.
+type perIP struct {
+	addresses map[netip.Addr]int
+	names     map[string]int
+}
+
 // parsePerIP parses max.connections.per.ip.overrides. Splits at the last colon, so that IPv6 addresses need no brackets.
-func parsePerIP(v string) (map[string]int, string) {
-	out := map[string]int{}
+func parsePerIP(v string) (perIP, string) {
+	out := perIP{make(map[netip.Addr]int), make(map[string]int)}
 	for _, item := range splitList(v) {
 		i := strings.LastIndexByte(item, ':')
 		if i <= 0 {
-			return nil, strconv.Quote(item) + " is not address:number"
+			return out, strconv.Quote(item) + " is not address:number"
 		}
 		n, err := strconv.ParseInt(strings.TrimSpace(item[i+1:]), 10, 32)
 		if err != nil || n < 0 {
-			return nil, strconv.Quote(item) + " has no number from 0 up"
+			return out, strconv.Quote(item) + " has no number from 0 up"
 		}
-		out[strings.Trim(strings.TrimSpace(item[:i]), "[]")] = int(n)
+		host := strings.Trim(strings.TrimSpace(item[:i]), "[]")
+		if ip, err := netip.ParseAddr(host); err == nil {
+			out.addresses[ip.Unmap()] = int(n)
+		} else if hostName.MatchString(host) {
+			out.names[host] = int(n)
+		} else {
+			return out, strconv.Quote(item) + " has neither an IP address nor the name of a host"
+		}
 	}
 	return out, ""
 }

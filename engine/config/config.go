@@ -2,9 +2,11 @@ package config
 
 import (
 	"cmp"
+	"encoding/base64"
 	"fmt"
 	"iter"
 	"maps"
+	"path/filepath"
 	"slices"
 	"time"
 )
@@ -19,12 +21,14 @@ type Config struct {
 	Embedded bool
 	// ClusterID is cluster.id or the cluster-id of the s3-url; empty when neither is given (storagedir then decides).
 	ClusterID string
+	// DirectoryID is directory.id of MetadataLogDir, as storagedir found or made it; zero until then.
+	DirectoryID [16]byte
 	// Rack is broker.rack, empty if none.
 	Rack string
 
 	// Voters maps the node ids of controller.quorum.voters to host:port.
 	Voters map[int32]string
-	// BootstrapServers is controller.quorum.bootstrap.servers, host:port each.
+	// BootstrapServers is controller.quorum.bootstrap.servers, host:port each. A controller that has only these joins a cluster.
 	BootstrapServers []string
 
 	// Listeners are the sockets to bind, in the order of the listeners key, controller listeners included.
@@ -34,6 +38,8 @@ type Config struct {
 	AdvertisedListeners []Listener
 	// ControllerListenerNames is controller.listener.names; the first one is used towards controllers.
 	ControllerListenerNames []string
+	// ControllerProtocol is how the controllers are spoken to: PLAINTEXT or SSL.
+	ControllerProtocol string
 	// InterBrokerListenerName names the listener for traffic between brokers.
 	InterBrokerListenerName string
 
@@ -50,10 +56,15 @@ type Config struct {
 	S3 S3
 	// Network is what bounds connections and requests.
 	Network Network
+	// Quotas is how the rates of clients are measured.
+	Quotas Quotas
+	// Authorizer says who may do what, beside the access control lists.
+	Authorizer Authorizer
 	// Topics is how topics come to be, beside the topic defaults of EffectiveTopic.
 	Topics Topics
 	// Group is for classic and consumer groups, Offsets for their committed offsets.
 	Group   Group
+	Share   Share
 	Offsets Offsets
 	// Fetch bounds reads.
 	Fetch Fetch
@@ -61,12 +72,19 @@ type Config struct {
 	Producer Producer
 	// Quorum is for the metadata quorum and the broker's session with it.
 	Quorum Quorum
+	// Tokens are the settings of delegation tokens.
+	Tokens Tokens
 	// Retention is the broker side of log retention.
 	Retention Retention
 	// Telemetry is the metrics endpoint.
 	Telemetry Telemetry
 	// ControlledShutdown is controlled.shutdown.enable.
 	ControlledShutdown bool
+
+	sasl      []*SASL           // of listeners with SASL
+	tls       []*TLS            // of listeners with TLS, and of the controllers' listener
+	scoped    map[string]string // what was set of connectionKeys of listeners
+	tlsValues map[string]string // what was set of ssl.* and listener.name.*, secrets included
 
 	values map[string]entry // every known broker key, effective, masked where secret
 }
@@ -77,39 +95,46 @@ type S3 struct {
 	UploadThresholdBytes int64         // s3.wal.upload.threshold
 	UploadInterval       time.Duration // s3.wal.upload.interval.ms; 0: by size only (-1 in the file)
 	BlockCacheBytes      int64         // s3.block.cache.size: cold reads
+	StartWait            time.Duration // s3.start.wait.ms: for an object store that does not answer when a node starts
 	StreamSplitBytes     int64         // s3.stream.object.split.size
 	ObjectBlockBytes     int           // s3.object.block.size
 	ObjectPartBytes      int64         // s3.object.part.size, 5 MiB to 5 GiB
 
-	StreamObjectCompactionInterval    time.Duration // s3.stream.object.compaction.interval.minutes
-	StreamObjectCompactionMaxBytes    int64         // s3.stream.object.compaction.max.size.bytes
-	StreamSetCompactionInterval       time.Duration // s3.stream.set.object.compaction.interval.minutes
-	StreamSetCompactionCacheBytes     int64         // s3.stream.set.object.compaction.cache.size
-	StreamSetCompactionSplitBytes     int64         // s3.stream.set.object.compaction.stream.split.size
-	StreamSetCompactionForceSplit     time.Duration // s3.stream.set.object.compaction.force.split.minutes
-	StreamSetCompactionMaxObjects     int           // s3.stream.set.object.compaction.max.num
-	MaxStreamsPerStreamSetObject      int           // s3.max.stream.num.per.stream.set.object
-	MaxStreamObjectsPerCommit         int           // s3.max.stream.object.num.per.commit
-	DeleteRetention                   time.Duration // s3.object.delete.retention.minutes
-	NetworkBandwidthBytesPerSecond    int64         // s3.network.baseline.bandwidth, per direction
-	ControllerRequestRetryMax         int           // s3.controller.request.retry.max.count
-	ControllerRequestRetryBaseBackoff time.Duration // s3.controller.request.retry.base.delay.ms
+	StreamObjectCompactionInterval time.Duration // s3.stream.object.compaction.interval.minutes
+	StreamObjectCompactionMaxBytes int64         // s3.stream.object.compaction.max.size.bytes
+	StreamSetCompactionInterval    time.Duration // s3.stream.set.object.compaction.interval.minutes
+	StreamSetCompactionCacheBytes  int64         // s3.stream.set.object.compaction.cache.size
+	StreamSetCompactionSplitBytes  int64         // s3.stream.set.object.compaction.stream.split.size
+	StreamSetCompactionForceSplit  time.Duration // s3.stream.set.object.compaction.force.split.minutes
+	StreamSetCompactionMaxObjects  int           // s3.stream.set.object.compaction.max.num, 8 to 100
+	DeleteRetention                time.Duration // s3.object.delete.retention.minutes
+	NetworkBandwidthBytesPerSecond int64         // s3.network.baseline.bandwidth, per direction
 }
 
-// Network holds the limits of connections and requests.
+// Network holds the limits of requests; those of connections: Connections.
 type Network struct {
-	SocketRequestMaxBytes     int            // socket.request.max.bytes
-	ConnectionsMaxIdle        time.Duration  // connections.max.idle.ms
-	MaxConnections            int            // max.connections
-	MaxConnectionsPerIP       int            // max.connections.per.ip
-	MaxConnectionsOverrides   map[string]int // max.connections.per.ip.overrides
-	MaxConnectionCreationRate int            // max.connection.creation.rate, per second
-	QueuedMaxRequests         int            // queued.max.requests
-	QueuedMaxRequestBytes     int64          // queued.max.request.bytes, all connections together; auto (-1) resolved
-	SendBufferBytes           int            // socket.send.buffer.bytes, -1: the system's
-	ReceiveBufferBytes        int            // socket.receive.buffer.bytes, -1: the system's
-	ListenBacklog             int            // socket.listen.backlog.size
-	NetworkThreads, IOThreads int            // num.network.threads, num.io.threads
+	SocketRequestMaxBytes int           // socket.request.max.bytes
+	ConnectionsMaxIdle    time.Duration // connections.max.idle.ms
+	QueuedMaxRequestBytes int64         // queued.max.request.bytes, all connections together; auto (-1) resolved
+	SendBufferBytes       int           // socket.send.buffer.bytes, 0: the system's
+	ReceiveBufferBytes    int           // socket.receive.buffer.bytes, 0: the system's
+	ListenBacklog         int           // socket.listen.backlog.size, 0: the most that the system allows
+	NetworkThreads        int           // num.network.threads, 0: by the processors
+}
+
+// Quotas holds the windows over which rates are measured that client quotas limit.
+type Quotas struct {
+	Windows              int           // quota.window.num
+	WindowSize           time.Duration // quota.window.size.seconds
+	ControllerWindows    int           // controller.quota.window.num
+	ControllerWindowSize time.Duration // controller.quota.window.size.seconds
+}
+
+// Authorizer is authorizer.class.name and the keys of Kafka's standard authorizer.
+type Authorizer struct {
+	On          bool     // off: everybody may do everything
+	SuperUsers  []string // super.users: may do everything
+	AllowIfNone bool     // allow.everyone.if.no.acl.found: what no entry is about is open to all
 }
 
 // Topics holds topic creation and deletion.
@@ -130,7 +155,21 @@ type Group struct {
 	ConsumerSessionTimeout               time.Duration // group.consumer.session.timeout.ms
 	ConsumerHeartbeatInterval            time.Duration // group.consumer.heartbeat.interval.ms
 	ConsumerMaxSize                      int           // group.consumer.max.size
+	ConsumerAssignmentInterval           time.Duration // group.consumer.assignment.interval.ms
+	ConsumerRegexRefreshInterval         time.Duration // group.consumer.regex.refresh.interval.ms
 	ConsumerAssignors                    []string      // group.consumer.assignors
+	ConsumerMigration                    string        // group.consumer.migration.policy, in lower case
+	Streams                              StreamsGroups
+}
+
+// StreamsGroups holds the coordination of streams groups.
+type StreamsGroups struct {
+	SessionTimeout        time.Duration // group.streams.session.timeout.ms
+	HeartbeatInterval     time.Duration // group.streams.heartbeat.interval.ms
+	AssignmentInterval    time.Duration // group.streams.assignment.interval.ms
+	InitialRebalanceDelay time.Duration // group.streams.initial.rebalance.delay.ms
+	MaxSize               int           // group.streams.max.size
+	Standbys              int           // group.streams.num.standby.replicas
 }
 
 // Offsets holds committed offsets and their topic.
@@ -151,30 +190,35 @@ type Fetch struct {
 
 // Producer holds producer ids and transactions.
 type Producer struct {
-	IDExpiration                       time.Duration // producer.id.expiration.ms
-	IDExpirationCheckInterval          time.Duration // producer.id.expiration.check.interval.ms
-	TransactionMaxTimeout              time.Duration // transaction.max.timeout.ms
-	TransactionalIDExpiration          time.Duration // transactional.id.expiration.ms
-	TransactionTopicPartitions         int32         // transaction.state.log.num.partitions
-	TransactionTopicReplicationFactor  int16         // transaction.state.log.replication.factor
-	TransactionTopicMinISR             int           // transaction.state.log.min.isr
-	TransactionPartitionVerification   bool          // transaction.partition.verification.enable
-	TransactionAbortTimedOutInterval   time.Duration // transaction.abort.timed.out.transaction.cleanup.interval.ms
-	TransactionalIDCleanupInterval     time.Duration // transaction.remove.expired.transaction.cleanup.interval.ms
-	TransactionTopicSegmentBytes       int64         // transaction.state.log.segment.bytes
-	TransactionTwoPhaseCommitSupported bool          // transaction.two.phase.commit.enable
+	IDExpiration                      time.Duration // producer.id.expiration.ms
+	TransactionMaxTimeout             time.Duration // transaction.max.timeout.ms
+	TransactionalIDExpiration         time.Duration // transactional.id.expiration.ms
+	TransactionTopicPartitions        int32         // transaction.state.log.num.partitions
+	TransactionTopicReplicationFactor int16         // transaction.state.log.replication.factor
+	TransactionTopicMinISR            int           // transaction.state.log.min.isr
+	TransactionPartitionVerification  bool          // transaction.partition.verification.enable
+	TransactionAddWait                time.Duration // add.partitions.to.txn.retry.backoff.max.ms
+	TransactionAbortTimedOutInterval  time.Duration // transaction.abort.timed.out.transaction.cleanup.interval.ms
+	TransactionalIDCleanupInterval    time.Duration // transaction.remove.expired.transaction.cleanup.interval.ms
+	TransactionTopicSegmentBytes      int64         // transaction.state.log.segment.bytes
 }
 
 // Quorum holds the metadata quorum's and the broker session's times.
 type Quorum struct {
 	ElectionTimeout         time.Duration // controller.quorum.election.timeout.ms
-	FetchTimeout            time.Duration // controller.quorum.fetch.timeout.ms
 	RequestTimeout          time.Duration // controller.quorum.request.timeout.ms
 	BrokerHeartbeatInterval time.Duration // broker.heartbeat.interval.ms
 	BrokerSessionTimeout    time.Duration // broker.session.timeout.ms
 	InitialRegistration     time.Duration // initial.broker.registration.timeout.ms
 	SnapshotMaxNewBytes     int64         // metadata.log.max.record.bytes.between.snapshots
-	SnapshotMaxInterval     time.Duration // metadata.log.max.snapshot.interval.ms
+}
+
+// Tokens holds the settings of delegation tokens.
+type Tokens struct {
+	Secret        []byte        // delegation.token.secret.key; empty: there are no tokens
+	MaxLifetime   time.Duration // delegation.token.max.lifetime.ms
+	ExpiryTime    time.Duration // delegation.token.expiry.time.ms
+	CheckInterval time.Duration // delegation.token.expiry.check.interval.ms
 }
 
 // Retention holds the broker side of log retention; sizes and ages per topic are in TopicConfig.
@@ -260,6 +304,18 @@ type Setting struct {
 	Null   bool   // neither set nor defaulted
 	Origin Origin
 	Where  string // file:line or flag, empty for defaults
+}
+
+// WithDirectoryIDs returns a copy that carries the directory id which storagedir settled; ids are parallel to StorageDirs, in Kafka's form of a UUID.
+func (c *Config) WithDirectoryIDs(ids []string) (*Config, error) {
+	id := ids[slices.Index(c.StorageDirs(), c.MetadataLogDir)]
+	raw, err := base64.RawURLEncoding.DecodeString(id)
+	if err != nil || len(raw) != 16 {
+		return nil, fmt.Errorf("config: %s: directory.id=%s is not a UUID in base64", filepath.Join(c.MetadataLogDir, "meta.properties"), id)
+	}
+	out := *c
+	out.DirectoryID = [16]byte(raw)
+	return &out, nil
 }
 
 // WithClusterID returns a copy that carries the cluster id which storagedir settled.

@@ -182,7 +182,7 @@ func fraction(low, high float64) *check {
 	allowed := "a decimal number from " + strconv.FormatFloat(low, 'g', -1, 64) + " to " + strconv.FormatFloat(high, 'g', -1, 64)
 	return &check{allowed, func(v string) string {
 		f, err := strconv.ParseFloat(v, 64)
-		if err != nil || f < low || f > high {
+		if err != nil || !(f >= low && f <= high) { // a NaN is neither
 			return "out of range"
 		}
 		return ""
@@ -270,7 +270,7 @@ type tables struct {
 
 var loadTables = sync.OnceValue(func() *tables {
 	t := &tables{brokers: map[string]*Def{}, topics: map[string]*Def{}}
-	for _, list := range [][]Def{serverDefs(), connectionDefs(), coordinationDefs(), logDefs(), securityDefs(), unusedDefs(), olderDefs(), storageDefs(), balancerDefs()} {
+	for _, list := range [][]Def{serverDefs(), connectionDefs(), coordinationDefs(), shareDefs(), logDefs(), securityDefs(), unusedDefs(), olderDefs(), storageDefs(), balancerDefs()} {
 		for _, d := range list {
 			if t.brokers[d.Name] != nil {
 				panic("BUG: config: broker key defined twice: " + d.Name)

@@ -5,8 +5,8 @@ package config
 func olderDefs() []Def {
 	return []Def{
 		// of the standard authorizer
-		{Name: "super.users", Type: String, Null: true, Use: Warned, Extra: true},
-		{Name: "allow.everyone.if.no.acl.found", Type: Boolean, Default: "false", Use: Warned, Extra: true},
+		{Name: "super.users", Type: String, Null: true, check: superUsersCheck(), Use: Used, Extra: true, Doc: "Principals that may do everything: User:<name>;User:<name>."},
+		{Name: "allow.everyone.if.no.acl.found", Type: Boolean, Default: "false", Use: Used, Extra: true, Doc: "Whether what no access control entry is about is open to everybody."},
 		// dynamic only: replication quotas
 		{Name: "leader.replication.throttled.rate", Type: Long, Default: "9223372036854775807", check: atLeast(0), Scope: ClusterWide, Extra: true},
 		{Name: "follower.replication.throttled.rate", Type: Long, Default: "9223372036854775807", check: atLeast(0), Scope: ClusterWide, Extra: true},

@@ -10,6 +10,7 @@ func storageDefs() []Def {
 		{Name: "s3.wal.cache.size", Type: Long, Default: "-1", check: orMinusOne(atLeast(16 << 20)), Use: Used, Extra: true, Doc: "Memory of the write-ahead log and log cache; -1: chosen from the machine's memory."},
 		{Name: "s3.wal.upload.threshold", Type: Long, Default: "-1", check: orMinusOne(atLeast(1 << 20)), Use: Used, Extra: true, Doc: "Bytes after which an upload begins; -1: a third of the write-ahead log or of its memory, at most 500 MiB."},
 		{Name: "s3.wal.upload.interval.ms", Type: Long, Default: "60000", check: orMinusOne(atLeast(100)), Use: Used, Extra: true, Doc: "Time after which an upload begins; -1: by size only."},
+		{Name: "s3.start.wait.ms", Type: Long, Default: "300000", check: atLeast(0), Use: Used, Extra: true, Doc: "How long a node that starts waits for an object store that does not answer, before it gives up."},
 		{Name: "s3.stream.object.split.size", Type: Int, Default: "8388608", check: atLeast(1 << 20), Use: Used, Extra: true, Doc: "Bytes of one stream in one upload from which the stream gets an object of its own."},
 		{Name: "s3.object.block.size", Type: Int, Default: "524288", check: between(4096, 64<<20), Use: Used, Extra: true, Doc: "Size of a data block in an object."},
 		{Name: "s3.object.part.size", Type: Int, Default: "16777216", check: between(5<<20, 1<<30), Use: Used, Extra: true, Doc: "Part size of multipart uploads."},
@@ -20,11 +21,11 @@ func storageDefs() []Def {
 		{Name: "s3.stream.set.object.compaction.cache.size", Type: Long, Default: "209715200", check: atLeast(1 << 20), Use: Used, Extra: true, Doc: "Memory for one pass over stream-set objects."},
 		{Name: "s3.stream.set.object.compaction.stream.split.size", Type: Long, Default: "8388608", check: atLeast(1), Use: Used, Extra: true, Doc: "Bytes of one stream from which a pass gives it an object of its own."},
 		{Name: "s3.stream.set.object.compaction.force.split.minutes", Type: Int, Default: "120", check: atLeast(1), Use: Used, Extra: true, Doc: "Age from which a stream-set object is split whatever its streams' sizes."},
-		{Name: "s3.stream.set.object.compaction.max.num", Type: Int, Default: "500", check: atLeast(1), Use: Used, Extra: true, Doc: "Most stream-set objects in one pass."},
-		{Name: "s3.max.stream.num.per.stream.set.object", Type: Int, Default: "20000", check: atLeast(1), Use: Used, Extra: true, Doc: "Most streams in one stream-set object."},
-		{Name: "s3.max.stream.object.num.per.commit", Type: Int, Default: "10000", check: atLeast(1), Use: Used, Extra: true, Doc: "Most stream objects in one commit."},
-		{Name: "s3.controller.request.retry.max.count", Type: Int, Default: "2147483647", check: atLeast(0), Use: Used, Extra: true, Doc: "Tries of a metadata request before it fails."},
-		{Name: "s3.controller.request.retry.base.delay.ms", Type: Long, Default: "500", check: atLeast(1), Use: Used, Extra: true, Doc: "First wait between two tries; it doubles up to 10 s."},
+		{Name: "s3.stream.set.object.compaction.max.num", Type: Int, Default: "500", check: atLeast(1), Use: Used, Extra: true, Doc: "Most stream-set objects that are compacted together; 8 at least, and 100 at most, since each needs memory."},
+		{Name: "s3.max.stream.num.per.stream.set.object", Type: Int, Default: "20000", check: atLeast(1), Extra: true, Doc: "No bound is needed: an index is read in pieces."},
+		{Name: "s3.max.stream.object.num.per.commit", Type: Int, Default: "10000", check: atLeast(1), Extra: true, Doc: "No bound is needed: a commit is one record of the metadata log whatever its size."},
+		{Name: "s3.controller.request.retry.max.count", Type: Int, Default: "2147483647", check: atLeast(0), Extra: true, Doc: "Requests to the controller are repeated until their time is up."},
+		{Name: "s3.controller.request.retry.base.delay.ms", Type: Long, Default: "500", check: atLeast(1), Extra: true, Doc: "Requests to the controller are repeated as soon as one is known."},
 		{Name: "s3.object.delete.retention.minutes", Type: Long, Default: "1", check: between(0, 525_600), Use: Used, Extra: true, Doc: "Time between marking an object and deleting it."},
 		{Name: "s3.network.baseline.bandwidth", Type: Long, Default: "1073741824", check: atLeast(1 << 20), Use: Used, Extra: true, Doc: "Bytes a second to and from the object store, per direction."},
 		{Name: "s3.telemetry.metrics.exporter.uri", Type: Password, Null: true, check: exporterCheck(), Use: Used, Extra: true, Doc: "Where metrics are served: prometheus://<host>:<port>; none by default."},
@@ -80,38 +81,5 @@ func storageDefs() []Def {
 		{Name: "broker.quota.white.list.user", Type: String, Default: "", Extra: true},
 		{Name: "broker.quota.white.list.client.id", Type: String, Default: "", Extra: true},
 		{Name: "broker.quota.white.list.listener", Type: String, Default: "", Extra: true},
-	}
-}
-
-// balancerDefs are AutoMQ's keys of the partition balancer: checked and kept, without effect on a single node.
-func balancerDefs() []Def {
-	goals := "kafka.autobalancer.goals.NetworkInUsageDistributionGoal,kafka.autobalancer.goals.NetworkOutUsageDistributionGoal"
-	return []Def{
-		{Name: "autobalancer.controller.enable", Type: Boolean, Default: "true", Extra: true},
-		{Name: "autobalancer.controller.topic.num.partitions", Type: Int, Default: "1", check: atLeast(1), Extra: true},
-		{Name: "autobalancer.controller.topic.retention.ms", Type: Long, Default: "1800000", check: atLeast(1), Extra: true},
-		{Name: "autobalancer.controller.consumer.poll.timeout", Type: Long, Default: "1000", check: atLeast(0), Extra: true},
-		{Name: "autobalancer.controller.consumer.client.id", Type: String, Default: "auto_balancer_controller_consumer_", Extra: true},
-		{Name: "autobalancer.controller.retry.backoff.ms", Type: Long, Default: "1000", check: atLeast(0), Extra: true},
-		{Name: "autobalancer.controller.consumer.retry.backoff.ms", Type: Long, Default: "1000", check: atLeast(0), Extra: true},
-		{Name: "autobalancer.controller.metrics.delay.ms", Type: Long, Default: "60000", check: atLeast(1), Extra: true},
-		{Name: "autobalancer.controller.goals", Type: List, Default: goals, Extra: true},
-		{Name: "autobalancer.controller.anomaly.detect.interval.ms", Type: Long, Default: "60000", check: atLeast(1), Extra: true},
-		{Name: "autobalancer.controller.network.in.usage.distribution.detect.threshold", Type: Long, Default: "1048576", check: atLeast(0), Extra: true},
-		{Name: "autobalancer.controller.network.out.usage.distribution.detect.threshold", Type: Long, Default: "1048576", check: atLeast(0), Extra: true},
-		{Name: "autobalancer.controller.network.in.distribution.detect.avg.deviation", Type: Double, Default: "0.1", check: fraction(0, 1), Extra: true},
-		{Name: "autobalancer.controller.network.out.distribution.detect.avg.deviation", Type: Double, Default: "0.1", check: fraction(0, 1), Extra: true},
-		{Name: "autobalancer.controller.network.in.trivial.change.ratio", Type: Double, Default: "0.05", check: fraction(0, 1), Extra: true},
-		{Name: "autobalancer.controller.network.out.trivial.change.ratio", Type: Double, Default: "0.05", check: fraction(0, 1), Extra: true},
-		{Name: "autobalancer.controller.execution.concurrency", Type: Int, Default: "50", check: atLeast(1), Extra: true},
-		{Name: "autobalancer.controller.execution.interval.ms", Type: Long, Default: "5000", check: atLeast(1), Extra: true},
-		{Name: "autobalancer.controller.execution.steps", Type: Int, Default: "60", check: atLeast(1), Extra: true},
-		{Name: "autobalancer.controller.exclude.broker.ids", Type: List, Default: "", Extra: true},
-		{Name: "autobalancer.controller.exclude.topics", Type: List, Default: "", Extra: true},
-		{Name: "autobalancer.reporter.metrics.reporting.interval.ms", Type: Long, Default: "10000", check: atLeast(1), Extra: true},
-		{Name: "autobalancer.reporter.producer.create.retries", Type: Int, Default: "2", check: atLeast(0), Extra: true},
-		{Name: "autobalancer.reporter.linger.ms", Type: Int, Default: "1000", check: atLeast(0), Extra: true},
-		{Name: "autobalancer.reporter.batch.size", Type: Int, Default: "800000", check: atLeast(0), Extra: true},
-		{Name: "autobalancer.reporter.client.id", Type: String, Default: "CCMetricsReporter", Extra: true},
 	}
 }

@@ -21,6 +21,32 @@ func (l Listener) Addr() string { return net.JoinHostPort(l.Host, strconv.Itoa(i
 // String is the entry as it is written in a properties file.
 func (l Listener) String() string { return l.Name + "://" + l.Addr() }
 
+// reachedBy says whether a connection to host:port comes in at this listener, of this very machine.
+func (l Listener) reachedBy(addr string) bool {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || port != strconv.Itoa(int(l.Port)) {
+		return false
+	}
+	if strings.EqualFold(host, l.Host) {
+		return true
+	}
+	ips, err := net.LookupIP(host)
+	if err != nil {
+		return false
+	}
+	bound := net.ParseIP(l.Host)
+	if l.Host != "" && (bound == nil || !bound.IsUnspecified()) {
+		return bound != nil && slices.ContainsFunc(ips, bound.Equal)
+	}
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(ips, func(ip net.IP) bool {
+		return ip.IsLoopback() || slices.ContainsFunc(own, func(a net.Addr) bool { n, ok := a.(*net.IPNet); return ok && n.IP.Equal(ip) })
+	})
+}
+
 const listenerAllowed = "NAME://host:port,... (host may be empty, port 0..65535, names unique)"
 
 var protocols = []string{"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"}

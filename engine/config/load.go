@@ -142,8 +142,8 @@ func (l *loader) readS3URL() error {
 		delete(l.values, old) // the URL says all of this
 	}
 	// The masked text is replaced by the URL's own fields when the buckets are typed, unless an override sets the key again.
-	l.values["s3.data.buckets"] = entry{value: u.bucket(u.DataBucket).String(), origin: OriginS3URL, where: "--s3-url"}
-	l.values["s3.ops.buckets"] = entry{value: u.bucket(u.OpsBucket).String(), origin: OriginS3URL, where: "--s3-url"}
+	l.values["s3.data.buckets"] = entry{value: u.Bucket(u.DataBucket).String(), origin: OriginS3URL, where: "--s3-url"}
+	l.values["s3.ops.buckets"] = entry{value: u.Bucket(u.OpsBucket).String(), origin: OriginS3URL, where: "--s3-url"}
 	return nil
 }
 
@@ -153,7 +153,10 @@ var aliases = map[string]string{"broker.id": "node.id", "log.dir": "log.dirs"}
 // set records one value. As in Kafka a key wins over its alias, whatever their order.
 func (l *loader) set(key, value string, origin Origin, where string) error {
 	d, ok := BrokerDef(key)
-	if !ok {
+	name := key
+	if ok {
+		name = d.Name
+	} else if d, ok = listenerScoped(key); !ok {
 		for _, p := range clientPrefixes {
 			if strings.HasPrefix(key, p) {
 				l.warn(key, where, "known, but without use here")
@@ -172,13 +175,13 @@ func (l *loader) set(key, value string, origin Origin, where string) error {
 	}
 	if err := d.Validate(value); err != nil {
 		e := err.(*Error)
-		e.Where = where
+		e.Key, e.Where = name, where
 		if secretInside(key) {
-			e.Value = maskURIs(value)
+			e.Value = MaskSecrets(value)
 		}
 		return e
 	}
-	l.values[d.Name] = entry{value: value, origin: origin, where: where}
+	l.values[name] = entry{value: value, origin: origin, where: where}
 	if d.Use == Warned && value != d.Default {
 		l.warn(key, where, "accepted, but without effect in this version")
 	}
@@ -207,9 +210,10 @@ func (l *loader) get(key string) entry {
 // secretInside reports whether the value of a key may hold secrets although the key is not a password.
 func secretInside(key string) bool { return key == "s3.data.buckets" || key == "s3.ops.buckets" }
 
-// maskURIs hides the values of secret parameters in text that may be malformed: everything between `Key=` and the next & or comma.
-func maskURIs(s string) string {
-	for _, name := range []string{"accessKey=", "secretKey="} {
+// MaskSecrets hides the values of secret parameters of bucket URIs and s3-urls in text that may be malformed: everything between `Key=` and the
+// next &, comma, quotation mark or closing parenthesis. What is masked already stays as it is.
+func MaskSecrets(s string) string {
+	for _, name := range []string{"accessKey=", "secretKey=", "s3-access-key=", "s3-secret-key="} {
 		for from := 0; ; {
 			i := strings.Index(strings.ToLower(s[from:]), strings.ToLower(name))
 			if i < 0 {
@@ -217,8 +221,16 @@ func maskURIs(s string) string {
 			}
 			start := from + i + len(name)
 			end := start
-			for end < len(s) && s[end] != '&' && s[end] != ',' {
+			for end < len(s) && !strings.ContainsRune("&,\")", rune(s[end])) {
 				end++
+			}
+			value := s[start:end]
+			if hidden, after, ok := strings.Cut(value, ":"); ok && (hidden == masked || strings.HasSuffix(hidden, "***")) && strings.HasPrefix(after, " ") {
+				value, end = hidden, start+len(hidden) // masked already, and the text of an error goes on behind it
+			}
+			if value == masked || value == "***" || strings.HasSuffix(value, "***") && strings.Contains(strings.ToLower(name), "access") {
+				from = end
+				continue
 			}
 			s = s[:start] + masked + s[end:]
 			from = start + len(masked)

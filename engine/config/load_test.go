@@ -89,6 +89,17 @@ log.retention.check.interval.ms=300000
 	if fmt.Sprint(c.Voters, c.AdvertisedListeners) != "map[1:localhost:9093] [PLAINTEXT://localhost:9092]" || c.Offsets.TopicReplicationFactor != 1 {
 		t.Errorf("%v %v", c.Voters, c.AdvertisedListeners)
 	}
+	if n := c.Network; n.NetworkThreads != 3 || n.SendBufferBytes != 102400 || n.ReceiveBufferBytes != 102400 || n.ListenBacklog != 0 {
+		t.Errorf("%+v: what the file sets counts, what it does not is left to the system", n)
+	}
+}
+
+// TestBetterThanDefault: Kafka's default of these keys is shown, and does not count; -1 is the system's choice as well.
+func TestBetterThanDefault(t *testing.T) {
+	c := load(t, Source{Overrides: []string{"node.id=1", "socket.send.buffer.bytes=-1"}})
+	if n := c.Network; n.NetworkThreads != 0 || n.SendBufferBytes != 0 || n.ReceiveBufferBytes != 0 || n.ListenBacklog != 0 {
+		t.Errorf("%+v, want the system's choice", n)
+	}
 }
 
 // TestSeedCommands: the nodes that AutoMQ's generate-start-command prints.
@@ -203,14 +214,25 @@ func TestLoadErrors(t *testing.T) {
 		{"listener twice", with("listeners=A://h:1,a://h:2"), ErrInvalid, "listeners", "twice"},
 		{"port twice", with("listeners=A://h:1,B://:1"), ErrInvalid, "listeners", "port 1"},
 		{"listener without protocol", with("listeners=IN://h:9092,CONTROLLER://h:9093"), ErrInvalid, "listener.security.protocol.map", "IN"},
-		{"TLS", with("listeners=SSL://h:9092,CONTROLLER://h:9093"), ErrInvalid, "listeners", "SSL"},
-		{"SASL by map", with("listeners=IN://h:9092,CONTROLLER://h:9093", "listener.security.protocol.map=IN:SASL_SSL,CONTROLLER:PLAINTEXT"), ErrInvalid, "listener.security.protocol.map", "SASL_SSL"},
+		{"TLS without a key store", with("listeners=SSL://h:9092,CONTROLLER://h:9093"), ErrMissing, "listener.name.ssl.ssl.keystore.location", "listener SSL has the protocol SSL and needs a key"},
+		{"TLS, two keys", with("listeners=SSL://h:9092,CONTROLLER://h:9093", "ssl.keystore.type=PEM", "ssl.keystore.location=/k", "ssl.keystore.key=k", "ssl.keystore.certificate.chain=c"), ErrInvalid, "ssl.keystore.location", "one of the two"},
+		{"TLS, half a key", with("listeners=SSL://h:9092,CONTROLLER://h:9093", "ssl.keystore.type=PEM", "ssl.keystore.key=k"), ErrInvalid, "ssl.keystore.certificate.chain", "belong together"},
+		{"TLS, password of PEM", with("listeners=SSL://h:9092,CONTROLLER://h:9093", "ssl.keystore.type=PEM", "ssl.keystore.location=/k", "listener.name.ssl.ssl.keystore.password=hidden"), ErrInvalid, "listener.name.ssl.ssl.keystore.password", "ssl.key.password"},
+		{"TLS, client authentication without CAs", with("listeners=SSL://h:9092,CONTROLLER://h:9093", "ssl.keystore.location=/k", "listener.name.ssl.ssl.client.auth=required"), ErrMissing, "listener.name.ssl.ssl.truststore.location", "listener.name.ssl.ssl.client.auth=required needs to know which CAs"},
+		{"TLS, old version", with("ssl.enabled.protocols=TLSv1.1,TLSv1.2"), ErrInvalid, "ssl.enabled.protocols", "TLSv1.1"},
+		{"TLS, unknown suite", with("ssl.cipher.suites=TLS_RSA_WITH_RC4_128_SHA"), ErrInvalid, "ssl.cipher.suites", "not safe"},
+		{"TLS, no suite for the version", with("listeners=SSL://h:9092,CONTROLLER://h:9093", "ssl.keystore.location=/k", "ssl.enabled.protocols=TLSv1.3", "ssl.cipher.suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"), ErrInvalid, "ssl.cipher.suites", "for a version"},
+		{"bad key with a listener's prefix", with("listener.name.ssl.ssl.client.auth=maybe"), ErrInvalid, "listener.name.ssl.ssl.client.auth", "requested"},
+		{"controllers' protocol", with("controller.listener.names=CONTROLLER", "listener.security.protocol.map=PLAINTEXT:PLAINTEXT", "process.roles=broker", "listeners=PLAINTEXT://h:9092"), ErrInvalid, "listener.security.protocol.map", "CONTROLLER:SSL"},
+		{"inter-broker twice", with("inter.broker.listener.name=PLAINTEXT", "security.inter.broker.protocol=SSL"), ErrInvalid, "security.inter.broker.protocol", "one of the two"},
+		{"SASL by map", with("listeners=IN://h:9092,CONTROLLER://h:9093", "listener.security.protocol.map=IN:SASL_SSL,CONTROLLER:PLAINTEXT", "ssl.keystore.location=/k", "sasl.enabled.mechanisms=SCRAM-SHA-256"), ErrInvalid, "security.inter.broker.protocol", "SASL_SSL"},
 		{"bad map", with("listener.security.protocol.map=IN:TLS"), ErrInvalid, "listener.security.protocol.map", "no protocol"},
 		{"advertised meta address", with("listeners=PLAINTEXT://0.0.0.0:9092,CONTROLLER://h:9093"), ErrInvalid, "advertised.listeners", "0.0.0.0"},
 		{"advertised unknown", with("advertised.listeners=OTHER://h:9092"), ErrInvalid, "advertised.listeners", "OTHER"},
 		{"advertised without host", with("advertised.listeners=PLAINTEXT://:9092"), ErrInvalid, "advertised.listeners", "no host"},
 		{"inter broker listener", with("inter.broker.listener.name=X"), ErrInvalid, "inter.broker.listener.name", "not in listeners"},
-		{"authorizer", with("authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer"), ErrInvalid, "authorizer.class.name", "no authorizer"},
+		{"authorizer", with("authorizer.class.name=com.example.Authorizer"), ErrInvalid, "authorizer.class.name", "standard authorizer only"},
+		{"super users", with("super.users=User:a;b"), ErrInvalid, "super.users", "is not type:name"},
 		{"bucket", []string{"s3.data.buckets=0@ftp://x"}, ErrInvalid, "s3.data.buckets", `scheme "ftp"`},
 		{"two buckets", []string{"s3.data.buckets=0@mem://x,1@mem://y"}, ErrInvalid, "s3.data.buckets", "2 buckets"},
 		{"half a key", []string{"s3.data.buckets=0@s3://x?accessKey=a"}, ErrInvalid, "s3.data.buckets", "together"},
@@ -225,6 +247,7 @@ func TestLoadErrors(t *testing.T) {
 		{"broker session", []string{"broker.session.timeout.ms=3000"}, ErrInvalid, "broker.session.timeout.ms", "twice"},
 		{"request memory", []string{"queued.max.request.bytes=1000"}, ErrInvalid, "queued.max.request.bytes", "104857600"},
 		{"per ip", []string{"max.connections.per.ip.overrides=h"}, ErrInvalid, "max.connections.per.ip.overrides", "address:number"},
+		{"per ip of no host", []string{"max.connections.per.ip.overrides=a/b:3"}, ErrInvalid, "max.connections.per.ip.overrides", "name of a host"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -13,6 +13,8 @@ type Telemetry struct {
 	Prometheus string
 	// Labels are put on every metric (s3.telemetry.metrics.base.labels).
 	Labels map[string]string
+	// ClientMaxBytes is telemetry.max.bytes, the largest push of a client.
+	ClientMaxBytes int
 }
 
 const (
@@ -124,6 +126,7 @@ func (b *builder) telemetry() error {
 		return nil
 	}
 	b.c.Telemetry.Prometheus = address
+	b.c.Telemetry.ClientMaxBytes = int(b.num("telemetry.max.bytes"))
 	b.c.Telemetry.Labels, _ = parseLabels(b.text("s3.telemetry.metrics.base.labels"))
 	return nil
 }

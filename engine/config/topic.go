@@ -80,6 +80,9 @@ func ValidateTopicSet(get func(key string) string) error {
 func ValidateBroker(key, value string, perBroker bool) error {
 	d, ok := BrokerDef(key)
 	if !ok {
+		d, ok = listenerScoped(key)
+	}
+	if !ok {
 		return unknownKey(key, "broker", brokerNames())
 	}
 	switch {

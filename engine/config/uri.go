@@ -44,6 +44,11 @@ type BucketURI struct {
 	AccessKey    string
 	SecretKey    string
 	SessionToken string
+	// CredentialsFile is a file in AWS's format with the keys. CAFile is a PEM file with the authorities that are trusted for https; empty:
+	// those of the environment and the system. Both absolute once a configuration is loaded: a relative path in a properties file begins
+	// at that file's directory.
+	CredentialsFile string
+	CAFile          string
 	// ChecksumAlgorithm is CRC32C, CRC32, SHA1, SHA256 or empty.
 	ChecksumAlgorithm  string
 	CallTimeout        time.Duration // apiCallTimeoutMs; 0: the store's default
@@ -79,6 +84,8 @@ func (b BucketURI) String() string {
 	}
 	hide("accessKey", b.AccessKey)
 	hide("secretKey", b.SecretKey)
+	add("credentialsFile", b.CredentialsFile)
+	add("caFile", b.CAFile)
 	add("checksumAlgorithm", b.ChecksumAlgorithm)
 	if b.CallTimeout > 0 {
 		add("apiCallTimeoutMs", strconv.FormatInt(b.CallTimeout.Milliseconds(), 10))
@@ -105,6 +112,9 @@ type WALURI struct {
 	// what arrives meanwhile goes together into the next one. Measured with 64 producers of 100 bytes: 2 gives 8 % more acknowledgements than 8,
 	// at two thirds of its p99.
 	IODepth int
+	// Sync is how writes are made durable: dsync, rwf or fdatasync; "": what the log itself remembers to be the fastest on its device. Package wal
+	// has the details.
+	Sync string
 	// IOPS and BandwidthBytesPerSecond are limits; 0: none.
 	IOPS                    int
 	BandwidthBytesPerSecond int64
@@ -117,6 +127,9 @@ type WALURI struct {
 // String is the URI in canonical form.
 func (w WALURI) String() string {
 	q := []string{"capacity=" + strconv.FormatInt(w.CapacityBytes, 10), "iodepth=" + strconv.Itoa(w.IODepth)}
+	if w.Sync != "" {
+		q = append(q, "sync="+w.Sync)
+	}
 	if w.IOPS > 0 {
 		q = append(q, "iops="+strconv.Itoa(w.IOPS))
 	}
@@ -130,9 +143,9 @@ func (w WALURI) String() string {
 }
 
 const (
-	bucketAllowed = "<id>@s3://<bucket>?region=..&endpoint=http://host:port&pathStyle=true|false&authType=static|instance&accessKey=..&secretKey=.., " +
+	bucketAllowed = "<id>@s3://<bucket>?region=..&endpoint=http://host:port&pathStyle=true|false&authType=static|instance&accessKey=..&secretKey=..&credentialsFile=..&caFile=.., " +
 		"<id>@file:///<absolute directory> or <id>@mem://<name>, values percent-encoded, id -32768..32767, comma separated"
-	walAllowed = "an absolute path, or <id>@file:///<absolute path>?capacity=<bytes>&iodepth=1..64&iops=..&iobandwidth=..&timeout=<s>"
+	walAllowed = "an absolute path, or <id>@file:///<absolute path>?capacity=<bytes>&iodepth=1..64&sync=auto|dsync|rwf|fdatasync&iops=..&iobandwidth=..&timeout=<s>"
 
 	defaultIODepth     = 2
 	minWALCapacity     = 16 << 20 // a few maximal blocks must fit
@@ -222,6 +235,12 @@ func (b *BucketURI) set(key, value string) error {
 		case "secretKey":
 			b.SecretKey = value
 			return nil
+		case "credentialsFile":
+			b.CredentialsFile = value
+			return checkPath(key, value)
+		case "caFile":
+			b.CAFile = value
+			return checkPath(key, value)
 		case "checksumAlgorithm":
 			switch value {
 			case "CRC32C", "CRC32", "SHA1", "SHA256":
@@ -261,6 +280,16 @@ func ParseWAL(s string) (WALURI, error) {
 		return w, err
 	}
 	for _, p := range u.params {
+		if p.key == "sync" {
+			switch w.Sync = p.value; p.value {
+			case "auto":
+				w.Sync = ""
+			case "dsync", "rwf", "fdatasync":
+			default:
+				return w, fmt.Errorf("sync=%q is not auto, dsync, rwf or fdatasync", p.value)
+			}
+			continue
+		}
 		var n int64
 		if n, err = strconv.ParseInt(p.value, 10, 64); err != nil || n < 0 {
 			return w, fmt.Errorf("%s=%q is not a number", p.key, p.value)
@@ -403,6 +432,13 @@ func absolutePath(p string) (string, error) {
 		return "", fmt.Errorf("path %q is not absolute", clip(p, 100))
 	}
 	return filepath.Clean(p), nil
+}
+
+func checkPath(key, value string) error {
+	if value == "" || strings.ContainsRune(value, 0) {
+		return fmt.Errorf("%s is no path of a file", key)
+	}
+	return nil
 }
 
 func setMillis(d *time.Duration, key, value string) error {

@@ -75,6 +75,8 @@ func TestParseWAL(t *testing.T) {
 		{in: "/dev/nvme1n1", want: WALURI{Scheme: "file", Path: "/dev/nvme1n1", CapacityBytes: 2 << 30, IODepth: 2}},
 		{in: "0@file:///dev/nvme1n1?capacity=1073741824&iodepth=16&iops=3000&iobandwidth=100&timeout=30",
 			want: WALURI{Scheme: "file", Path: "/dev/nvme1n1", CapacityBytes: 1 << 30, IODepth: 16, IOPS: 3000, BandwidthBytesPerSecond: 100, Timeout: 30 * time.Second}},
+		{in: "0@file:///x?sync=fdatasync", want: WALURI{Scheme: "file", Path: "/x", CapacityBytes: 2 << 30, IODepth: 2, Sync: "fdatasync"}},
+		{in: "0@file:///x?sync=auto", want: WALURI{Scheme: "file", Path: "/x", CapacityBytes: 2 << 30, IODepth: 2}},
 		{in: "3@file:///x%2Fy", want: WALURI{ID: 3, Scheme: "file", Path: "/x/y", CapacityBytes: 2 << 30, IODepth: 2}},
 		{in: "wal", err: "not absolute"},
 		{in: "", err: "no path"},
@@ -83,6 +85,7 @@ func TestParseWAL(t *testing.T) {
 		{in: "0@file:///x?capacity=-1", err: "not a number"},
 		{in: "0@file:///x?iodepth=0", err: "iodepth"},
 		{in: "0@file:///x?iodepth=65", err: "iodepth"},
+		{in: "0@file:///x?sync=fsync", err: "auto, dsync, rwf or fdatasync"},
 		{in: "0@file:///x?size=1", err: `unknown parameter "size"`},
 		{in: "0@file:///x?timeout=9999999", err: "timeout"},
 	}
@@ -256,4 +259,19 @@ func loadQuiet(s Source) (*Config, []Warning, error) {
 		s.MemoryBytes = 8 << 30
 	}
 	return Load(s)
+}
+
+// TestMaskLeavesTheRest: an error that names a masked URI keeps its own text.
+func TestMaskLeavesTheRest(t *testing.T) {
+	for _, text := range []string{
+		`claim of s3://b?accessKey=mini***&secretKey=***: Head "http://127.0.0.1:9000/b": connection refused`,
+		`claim of s3://b?secretKey=[hidden]: Head "http://127.0.0.1:9000/b": connection refused`,
+	} {
+		if have := MaskSecrets(text); have != text {
+			t.Errorf("%s\nbecame %s", text, have)
+		}
+	}
+	if have := MaskSecrets(`s3://b?secretKey=a:b***: c`); strings.Contains(have, "a:b") {
+		t.Errorf("a secret shows: %s", have)
+	}
 }

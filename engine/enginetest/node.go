@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/ringmq/ringmq/engine"
 	"github.com/ringmq/ringmq/engine/config"
 	"github.com/ringmq/ringmq/engine/config/storagedir"
+	"github.com/ringmq/ringmq/tools/freeport"
 )
 
 // Options shape a node. The zero value is an embedded node in a temporary directory.
@@ -61,7 +61,7 @@ func Start(t testing.TB, o Options) *Node {
 		"s3.wal.path=0@file://" + filepath.Join(o.Dir, "wal") + "?capacity=67108864",
 		"s3.data.buckets=0@file://" + filepath.Join(o.Dir, "objects"),
 		"group.initial.rebalance.delay.ms=0",
-		"offsets.topic.num.partitions=4",
+		"offsets.topic.num.partitions=4", "transaction.state.log.num.partitions=4",
 	}
 	cfg, warnings, err := config.Load(config.Source{Overrides: append(base, o.Overrides...)})
 	if err != nil {
@@ -134,12 +134,11 @@ func (n *Node) Seed() string { return n.Addr("PLAINTEXT").String() }
 
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Get()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
+	return fmt.Sprint(port)
 }
 
 type testWriter struct{ t testing.TB }

@@ -2,9 +2,12 @@ package group
 
 import (
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ringmq/ringmq/engine/group/consumer"
 )
 
-// OffsetCommit 2-10. v2-4: retention time. v6: leader epoch. v7: static members. v10: topic ids instead of names.
+// OffsetCommit 2-10. v2-4: retention time. v6: leader epoch. v7: static members. v9: members of the consumer protocol. v10: topic ids
+// instead of names.
 
 // commit is an offset on its way into the log.
 type commit struct {
@@ -28,7 +31,7 @@ func (c *Coordinator) OffsetCommit(_ Client, req *kmsg.OffsetCommitRequest, repl
 	result := codeNone
 	code := c.serve(req.Group, func(t *turn) {
 		var g *group
-		if g, result = t.committer(req); result != codeNone || len(commits) == 0 {
+		if g, result = t.committer(req, commits, false); result != codeNone || len(commits) == 0 {
 			return
 		}
 		if g == nil {
@@ -99,10 +102,17 @@ func millisOrNone(req *kmsg.OffsetCommitRequest) int64 {
 }
 
 // committer checks whether the sender may commit in the group, and keeps a member's session alive. The group is nil, with
-// no error, when the first commit of a simple consumer is to make it.
-func (t *turn) committer(req *kmsg.OffsetCommitRequest) (*group, int16) {
+// no error, when the first commit of a simple consumer is to make it. Commits within transactions need not name a member, and may come while
+// the group rebalances: the producer's epoch fences them.
+func (t *turn) committer(req *kmsg.OffsetCommitRequest, commits []commit, transactional bool) (*group, int16) {
 	g := t.s.groups[req.Group]
 	switch {
+	case t.s.shares[req.Group] != nil:
+		return nil, codeGroupIDNotFound // share groups have no offsets here
+	case g != nil && g.modern != nil && !g.deleting:
+		return g, g.committerModern(req, commits, transactional)
+	case g != nil && g.streams != nil && !g.deleting:
+		return g, g.committerStreams(req.MemberID, req.InstanceID, req.Generation, commits, transactional, req.Version)
 	case g == nil && req.Generation < 0:
 		return nil, codeNone
 	case g == nil && req.Version >= 9:
@@ -114,6 +124,9 @@ func (t *turn) committer(req *kmsg.OffsetCommitRequest) (*group, int16) {
 	case g.state == empty && req.Generation < 0:
 		return g, codeNone // nobody is there to have its offsets overwritten
 	case req.Generation < 0 && req.MemberID == "" && req.InstanceID == nil:
+		if transactional {
+			return g, codeNone
+		}
 		return nil, codeUnknownMemberID
 	}
 	m, code := g.lookup(req.MemberID, req.InstanceID)
@@ -126,17 +139,41 @@ func (t *turn) committer(req *kmsg.OffsetCommitRequest) (*group, int16) {
 	if m.join == nil && m.sync == nil {
 		g.keepAlive(t, m)
 	}
-	if g.state == completingRebalance {
+	if g.state == completingRebalance && !transactional {
 		return nil, codeRebalanceInProgress // the member may have lost the partitions by now
 	}
 	return g, codeNone
 }
 
-// commit appends the records of commits. It reports whether done will be called, with the codes of all commits set.
-func (g *group) commit(t *turn, commits []commit, retentionMillis int64, done func()) bool {
+// committerModern is committer for a group of the consumer protocol. One partition that the sender may not commit fails the request.
+func (g *group) committerModern(req *kmsg.OffsetCommitRequest, commits []commit, transactional bool) int16 {
+	_, who, err := g.modern.CheckCommit(req.MemberID, req.InstanceID, req.Generation, transactional, req.Version)
+	if err != nil {
+		return txnMemberCode(err.Code, transactional)
+	}
+	for _, cm := range commits {
+		id, _ := g.s.opts.TopicID(cm.tp.topic)
+		if code := who.Refused(id, cm.tp.partition); code != codeNone {
+			return txnMemberCode(code, transactional)
+		}
+	}
+	return codeNone
+}
+
+// txnMemberCode is a code about a member's epoch as transactions know it: from the time when there were generations only.
+func txnMemberCode(code int16, transactional bool) int16 {
+	if transactional && code == consumer.CodeStaleMemberEpoch {
+		return codeIllegalGeneration
+	}
+	return code
+}
+
+// begin takes the commits for which the group has room, the others get their code, and makes their records. The offsets do not expire until
+// commitEnds is called for each. retentionMillis is negative for the group's own rules.
+func (g *group) begin(t *turn, commits []commit, retentionMillis int64) (taken []commit, records []Record) {
 	now := t.nowMillis()
-	records := make([]Record, 0, len(commits))
-	taken := make([]commit, 0, len(commits))
+	taken = make([]commit, 0, len(commits))
+	records = make([]Record, 0, len(commits))
 	room := g.s.opts.MaxOffsetsPerGroup - g.numOffsets - len(g.committing)
 	for _, cm := range commits {
 		if !g.hasOffset(cm.tp) {
@@ -158,6 +195,12 @@ func (g *group) commit(t *turn, commits []commit, retentionMillis int64, done fu
 			Timestamp: now,
 		})
 	}
+	return taken, records
+}
+
+// commit appends the records of commits. It reports whether done will be called, with the codes of all commits set.
+func (g *group) commit(t *turn, commits []commit, retentionMillis int64, done func()) bool {
+	taken, records := g.begin(t, commits, retentionMillis)
 	if len(records) == 0 {
 		return false
 	}

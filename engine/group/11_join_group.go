@@ -59,6 +59,9 @@ func (j *join) run(t *turn) {
 	case j.tooLong():
 		j.fail(t, "", codeInvalidRequest)
 		return
+	case t.s.shares[j.req.Group] != nil:
+		j.fail(t, id, codeInconsistentProtocol)
+		return
 	case g == nil && id != "":
 		j.fail(t, id, codeUnknownMemberID)
 		return
@@ -68,6 +71,14 @@ func (j *join) run(t *turn) {
 	case g.deleting:
 		j.fail(t, id, codeCoordinatorLoading)
 		return
+	case g.modern != nil && g.modern.Size() > 0:
+		j.runModern(t, g)
+		return
+	case g.newer != nil && !g.memberless():
+		j.fail(t, id, codeInconsistentProtocol)
+		return
+	case g.newer != nil:
+		g.becomeClassic(t)
 	}
 	existing := id
 	if j.req.InstanceID != nil && id == "" {

@@ -22,6 +22,9 @@ func (c *Coordinator) Heartbeat(_ Client, req *kmsg.HeartbeatRequest, reply func
 
 func (t *turn) heartbeat(req *kmsg.HeartbeatRequest) int16 {
 	g := t.s.groups[req.Group]
+	if g != nil && g.modern != nil {
+		return t.heartbeatModern(g, req)
+	}
 	m, code := g.lookup(req.MemberID, req.InstanceID)
 	switch {
 	case code != codeNone:

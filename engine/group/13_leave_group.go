@@ -14,26 +14,44 @@ func (c *Coordinator) Leave(_ Client, req *kmsg.LeaveGroupRequest, reply func(km
 		m.MemberID = req.MemberID
 		leaving = []kmsg.LeaveGroupRequestMember{m}
 	}
+	answer := func() {
+		if req.Version < 3 && resp.ErrorCode == codeNone {
+			resp.ErrorCode = resp.Members[0].ErrorCode
+		}
+		reply(resp)
+	}
 	if req.Group == "" {
 		resp.ErrorCode = codeInvalidGroupID
-	} else {
-		resp.ErrorCode = c.serve(req.Group, func(t *turn) {
-			g := t.s.groups[req.Group]
-			for _, l := range leaving {
-				m := kmsg.NewLeaveGroupResponseMember()
-				m.MemberID, m.InstanceID = l.MemberID, l.InstanceID
-				m.ErrorCode = g.leave(t, l)
-				resp.Members = append(resp.Members, m)
-			}
-			if g != nil {
-				g.forgetIfUnused(t)
-			}
-		})
+		answer()
+		return
 	}
-	if req.Version < 3 && resp.ErrorCode == codeNone {
-		resp.ErrorCode = resp.Members[0].ErrorCode
+	waits := false
+	code := c.serve(req.Group, func(t *turn) {
+		g := t.s.groups[req.Group]
+		for _, l := range leaving {
+			m := kmsg.NewLeaveGroupResponseMember()
+			m.MemberID, m.InstanceID = l.MemberID, l.InstanceID
+			resp.Members = append(resp.Members, m)
+		}
+		if g != nil && g.modern != nil {
+			waits = true
+			t.leaveModernGroup(g, leaving, resp.Members, func(t *turn, err error) {
+				resp.ErrorCode = appendCode(err, codeUnknownServerError)
+				t.reply(answer)
+			})
+			return
+		}
+		for i, l := range leaving {
+			resp.Members[i].ErrorCode = g.leave(t, l)
+		}
+		if g != nil {
+			g.forgetIfUnused(t)
+		}
+	})
+	if !waits {
+		resp.ErrorCode = code
+		answer()
 	}
-	reply(resp)
 }
 
 func (g *group) leave(t *turn, l kmsg.LeaveGroupRequestMember) int16 {

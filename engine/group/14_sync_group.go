@@ -29,6 +29,10 @@ func (c *Coordinator) Sync(_ Client, req *kmsg.SyncGroupRequest, reply func(kmsg
 
 func (t *turn) sync(req *kmsg.SyncGroupRequest, reply func(kmsg.Response)) {
 	g := t.s.groups[req.Group]
+	if g != nil && g.modern != nil {
+		t.syncModern(g, req, reply)
+		return
+	}
 	m, code := g.lookup(req.MemberID, req.InstanceID)
 	switch {
 	case code != codeNone:

@@ -18,20 +18,24 @@ func (c *Coordinator) DescribeGroups(_ Client, req *kmsg.DescribeGroupsRequest, 
 		at := &resp.Groups[i]
 		at.Default()
 		at.Group = id
-		at.ErrorCode = c.serve(id, func(t *turn) { t.describe(at) })
+		other := false // a group of a newer protocol is not shown by this API
+		at.ErrorCode = c.serve(id, func(t *turn) { other = t.describe(at) })
 		if at.State == stateDead && req.Version >= 6 {
 			message := fmt.Sprintf("Group %s not found.", id)
+			if other {
+				message = fmt.Sprintf("Group %s is not a classic group.", id)
+			}
 			at.ErrorCode, at.ErrorMessage = codeGroupIDNotFound, &message
 		}
 	}
 	reply(resp)
 }
 
-func (t *turn) describe(at *kmsg.DescribeGroupsResponseGroup) {
+func (t *turn) describe(at *kmsg.DescribeGroupsResponseGroup) (other bool) {
 	g := t.s.groups[at.Group]
-	if g == nil {
+	if g == nil || g.newer != nil {
 		at.State = stateDead
-		return
+		return g != nil || t.s.shares[at.Group] != nil
 	}
 	at.State, at.ProtocolType = g.state.String(), g.protocolType
 	if g.state == stable {
@@ -45,4 +49,5 @@ func (t *turn) describe(at *kmsg.DescribeGroupsResponseGroup) {
 			am.ProtocolMetadata, am.MemberAssignment = m.metadata(g.protocol), m.assignment
 		}
 	}
+	return false
 }

@@ -15,13 +15,7 @@ func (c *Coordinator) DeleteGroups(_ Client, req *kmsg.DeleteGroupsRequest, repl
 	resp := kmsg.NewPtrDeleteGroupsResponse()
 	resp.Version = req.Version
 	resp.Groups = make([]kmsg.DeleteGroupsResponseGroup, len(req.Groups))
-	var left atomic.Int64 // groups without an answer, and one for this function
-	left.Store(int64(len(req.Groups)) + 1)
-	answered := func() {
-		if left.Add(-1) == 0 {
-			reply(resp)
-		}
-	}
+	answered := countdown(len(req.Groups)+1, func() { reply(resp) })
 	for i, id := range req.Groups {
 		at := &resp.Groups[i]
 		at.Default()
@@ -41,6 +35,10 @@ func (c *Coordinator) DeleteGroups(_ Client, req *kmsg.DeleteGroupsRequest, repl
 }
 
 func (t *turn) deleteGroup(id string, finish func(code int16)) {
+	if share := t.s.shares[id]; share != nil {
+		t.deleteShare(share, finish)
+		return
+	}
 	g := t.s.groups[id]
 	code := codeNone
 	switch {
@@ -48,7 +46,7 @@ func (t *turn) deleteGroup(id string, finish func(code int16)) {
 		code = codeGroupIDNotFound
 	case g.deleting:
 		code = codeCoordinatorLoading
-	case g.state != empty:
+	case !g.memberless():
 		code = codeNonEmptyGroup
 	default:
 		g.removeAll(t, func(t *turn, err error) {
@@ -71,4 +69,15 @@ func deleteMessage(id string, code int16) string {
 		return fmt.Sprintf("Group %s is not empty.", id)
 	}
 	return ""
+}
+
+// countdown returns a function whose n-th call calls done: one for each group of a request, and one for who goes through them.
+func countdown(n int, done func()) func() {
+	var left atomic.Int64
+	left.Store(int64(n))
+	return func() {
+		if left.Add(-1) == 0 {
+			done()
+		}
+	}
 }

@@ -42,7 +42,7 @@ func (c *Coordinator) OffsetDelete(_ Client, req *kmsg.OffsetDeleteRequest, repl
 			return
 		}
 		var subscribed map[string]bool
-		if g.state != empty {
+		if !g.memberless() {
 			subscribed = g.subscribed(names)
 		}
 		var tps []topicPartition

@@ -3,15 +3,16 @@ package group
 import (
 	"fmt"
 	"sync"
-	"sync/atomic"
+
+	"github.com/ringmq/ringmq/engine/shards"
 )
 
 // Coordinator is the group coordinator of one broker. All methods may be called from any goroutine. Only Load blocks.
 type Coordinator struct {
 	opts   Options
-	shards []atomic.Pointer[shard] // by partition; nil where this broker does not lead
+	shards *shards.Table[shard]
 
-	mu     sync.Mutex // guards changes of shards, and the fields below
+	mu     sync.Mutex // guards the fields below
 	closed bool
 	check  Timer // the next retention check
 }
@@ -22,7 +23,7 @@ func New(opts Options) (*Coordinator, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
-	c := &Coordinator{opts: opts, shards: make([]atomic.Pointer[shard], opts.NumPartitions)}
+	c := &Coordinator{opts: opts, shards: shards.New(opts.NumPartitions, func(s *shard) int32 { return s.epoch }, (*shard).close)}
 	c.scheduleCheck()
 	return c, nil
 }
@@ -33,7 +34,8 @@ func (c *Coordinator) PartitionOf(group string) int32 {
 }
 
 // Replay hands every record of a partition of __consumer_offsets to yield, in offset order, and stops with yield's first
-// error. Key and value are borrowed: yield copies what it keeps. A nil value is a tombstone. Control batches are left out.
+// error. Key and value are borrowed: yield copies what it keeps. A nil value is a tombstone. Control batches are left out. The records of a
+// transaction come when its commit marker does, and those of aborted and of open ones not at all.
 // REQUIRES: it sees every record that was appended to the partition before, also by an earlier leader, and is durable.
 type Replay func(yield func(key, value []byte, timestamp int64) error) error
 
@@ -41,48 +43,19 @@ type Replay func(yield func(key, value []byte, timestamp int64) error) error
 // caller's goroutine, and requests are answered COORDINATOR_LOAD_IN_PROGRESS (or as 2.9 says) until it returns nil; then
 // the groups are served, and their records appended to log. A load that is under way when Unload, Close or a Load with a
 // higher epoch comes stops with ErrNotCoordinator. Load with an epoch that is not higher than the loaded one changes
-// nothing and returns ErrStaleEpoch. After an error from replay the partition is as if it had been unloaded.
-func (c *Coordinator) Load(partition, leaderEpoch int32, log Log, replay Replay) error {
-	if partition < 0 || int(partition) >= len(c.shards) {
-		return fmt.Errorf("group: load partition %d: there are %d", partition, len(c.shards))
-	}
+// nothing and returns ErrStaleEpoch. After an error from replay the partition is as if it had been unloaded. open, which may be nil, is called after
+// replay and lists the offsets of transactions that are still open.
+func (c *Coordinator) Load(partition, leaderEpoch int32, log Log, replay Replay, open func() []OpenRecord) error {
 	s := newShard(&c.opts, partition, leaderEpoch, log)
-	c.mu.Lock()
-	old := c.shards[partition].Load()
-	switch {
-	case c.closed:
-		c.mu.Unlock()
-		return ErrClosed
-	case old != nil && old.epoch >= leaderEpoch:
-		c.mu.Unlock()
-		return fmt.Errorf("%w: load partition %d with epoch %d, has %d", ErrStaleEpoch, partition, leaderEpoch, old.epoch)
-	}
-	c.shards[partition].Store(s)
-	c.mu.Unlock()
-	if old != nil {
-		old.close()
-	}
-	if err := s.load(replay); err != nil {
-		c.shards[partition].CompareAndSwap(s, nil)
-		s.close()
-		return fmt.Errorf("group: load partition %d, epoch %d: %w", partition, leaderEpoch, err)
+	if err := c.shards.Load(partition, s, func() error { return s.load(replay, open) }); err != nil {
+		return fmt.Errorf("group: %w", err)
 	}
 	return nil
 }
 
 // Unload ends what Load began: held joins and syncs are answered NOT_COORDINATOR, and so are later requests. Requests whose
 // records are being appended are answered by the outcome.
-func (c *Coordinator) Unload(partition int32) {
-	if partition < 0 || int(partition) >= len(c.shards) {
-		return
-	}
-	c.mu.Lock()
-	s := c.shards[partition].Swap(nil)
-	c.mu.Unlock()
-	if s != nil {
-		s.close()
-	}
-}
+func (c *Coordinator) Unload(partition int32) { c.shards.Unload(partition) }
 
 // Close unloads every partition. The coordinator loads none after that.
 func (c *Coordinator) Close() {
@@ -92,9 +65,7 @@ func (c *Coordinator) Close() {
 		c.check.Stop()
 	}
 	c.mu.Unlock()
-	for p := range c.shards {
-		c.Unload(int32(p))
-	}
+	c.shards.Close()
 }
 
 // scheduleCheck lets the next retention check come.
@@ -116,12 +87,13 @@ func (c *Coordinator) scheduleCheck() {
 type Stats struct {
 	Loading, Active          int // partitions of __consumer_offsets
 	Groups, Members, Offsets int // offsets: partitions with a committed offset, of all groups
+	ShareGroups              int // of Groups
 }
 
 // Stats adds up all partitions, one after the other.
 func (c *Coordinator) Stats() Stats {
 	var st Stats
-	c.eachShard(func(s *shard) {
+	c.shards.Each(func(s *shard) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		switch s.state {
@@ -129,7 +101,8 @@ func (c *Coordinator) Stats() Stats {
 			st.Loading++
 		case shardActive:
 			st.Active++
-			st.Groups += len(s.groups)
+			st.Groups += len(s.groups) + len(s.shares)
+			st.ShareGroups += len(s.shares)
 			st.Members += s.memberCount
 			st.Offsets += s.offsetsCount
 		}
@@ -137,20 +110,12 @@ func (c *Coordinator) Stats() Stats {
 	return st
 }
 
-func (c *Coordinator) eachShard(fn func(s *shard)) {
-	for p := range c.shards {
-		if s := c.shards[p].Load(); s != nil {
-			fn(s)
-		}
-	}
-}
-
 // serve runs fn in a turn of the shard that has the group, or answers why it does not.
 func (c *Coordinator) serve(group string, fn func(t *turn)) (code int16) {
 	if len(group) > maxString {
 		return codeInvalidGroupID
 	}
-	s := c.shards[c.PartitionOf(group)].Load()
+	s := c.shards.At(c.PartitionOf(group))
 	if s == nil {
 		return codeNotCoordinator
 	}

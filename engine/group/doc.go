@@ -1,5 +1,6 @@
-// Package group is the coordinator of classic consumer groups: who is in a group, who gets which part of the work, and the
-// offsets that the group has committed. It is a state machine: no sockets, no log of its own, no clock of its own.
+// Package group is the coordinator of consumer groups, of the classic protocol and of the consumer protocol (KIP-848), and of streams groups
+// (KIP-1071): who is in a group,
+// who gets which part of the work, and the offsets that the group has committed. It is a state machine: no sockets, no log of its own, no clock of its own.
 //
 //	request ──► shard's turn (under its lock) ──► outbox ──► Log.Append ──► done, in append order
 //	               │      changes the group         (no lock)                 │
@@ -27,11 +28,18 @@
 // offsets, of partitions that exist, with OffsetMetadataMaxBytes of metadata each. Appends under way belong to requests,
 // which the connections' budgets bound.
 //
-// The package decides nothing about authorization and quotas: the engine filters before and after. Not here either: groups
-// of the newer protocol and offsets in transactions. Their records are skipped by a replay. Offsets change only through
-// setOffset and removeOffset, in record order: that is where the end of a transaction will apply what it kept aside.
+// A group of the consumer protocol has a modern part (package consumer decides in it), one of Kafka Streams a streams part (package
+// streams). There memory is ahead of the log, by at most the
+// write that is under way and the one after it; answers wait for the write that has what they show. When a write fails they fail, and the
+// next one makes up for it. Heartbeats that change nothing cost a few look-ups, whatever the size of the group. Target assignments of large
+// groups and the topics of expressions are computed on goroutines of the clock, without the lock.
 //
-// Where this differs from Kafka: the limits above that Kafka does not have; a static member that restarts gets in although
+// The package decides nothing about authorization and quotas: the engine filters before and after. Offsets change only through setOffset and removeOffset, in record
+// order; those of a transaction are kept aside (28_txn_offset_commit.go) until its marker, in the order of markers. Kafka differs in a corner: there
+// a plain commit that comes between a transactional one and its marker wins.
+//
+// Where this differs from Kafka: a group whose last consumer member is replaced by a static classic one rebalances as a classic group at
+// once, where Kafka keeps the assignment; the limits above that Kafka does not have; a static member that restarts gets in although
 // the group is full; a change larger than a batch is split instead of refused; an unreadable record does not keep its
 // partition from being loaded.
 //
@@ -40,4 +48,8 @@
 //	rebalance.go     join and sync phases                 NN_*.go                          one request each
 //	offsets.go       committed offsets                    expire.go, subscriptions.go      what is no longer needed
 //	replay.go        the log into memory                  records.go                       record formats (FORMAT.md)
+//	newer.go         what the two newer protocols share   describe_newer.go                showing their groups
+//	share.go         share groups (package sharegroup decides)
+//	modern.go        groups of the consumer protocol      mixed.go, migrate.go             classic members in them, changing over
+//	streams.go       streams groups
 package group

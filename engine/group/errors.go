@@ -1,16 +1,24 @@
 package group
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/ringmq/ringmq/engine/shards"
+)
 
 var (
 	// ErrNotCoordinator: the partition of __consumer_offsets is not led by this node, or not any more.
 	ErrNotCoordinator = errors.New("group: not the coordinator")
 	// ErrTooLarge: the log refuses a batch because of its size.
 	ErrTooLarge = errors.New("group: record batch too large")
+	// ErrFenced: a newer instance of the transactional producer has written to the partition.
+	ErrFenced = errors.New("group: producer fenced")
+	// ErrNotInTxn: the producer has no open transaction that the partition is part of.
+	ErrNotInTxn = errors.New("group: not part of a transaction")
 	// ErrStaleEpoch: Load was called with a leader epoch that is not newer than the one already loaded.
-	ErrStaleEpoch = errors.New("group: stale leader epoch")
+	ErrStaleEpoch = shards.ErrStaleEpoch
 	// ErrClosed: the coordinator is closed.
-	ErrClosed = errors.New("group: coordinator closed")
+	ErrClosed = shards.ErrClosed
 )
 
 // Error codes of the Kafka protocol that this package answers with.
@@ -30,12 +38,15 @@ const (
 	codeRebalanceInProgress     int16 = 27
 	codeInvalidCommitOffsetSize int16 = 28
 	codeInvalidRequest          int16 = 42
+	codeInvalidProducerEpoch    int16 = 47
+	codeInvalidTxnState         int16 = 48
 	codeNonEmptyGroup           int16 = 68
 	codeGroupIDNotFound         int16 = 69
 	codeMemberIDRequired        int16 = 79
 	codeGroupMaxSizeReached     int16 = 81
 	codeFencedInstanceID        int16 = 82
 	codeGroupSubscribedToTopic  int16 = 86
+	codeUnstableOffsetCommit    int16 = 88
 	codeUnknownTopicID          int16 = 100
 )
 
@@ -49,6 +60,10 @@ func appendCode(err error, tooLarge int16) int16 {
 		return codeNotCoordinator
 	case errors.Is(err, ErrTooLarge):
 		return tooLarge
+	case errors.Is(err, ErrFenced):
+		return codeInvalidProducerEpoch
+	case errors.Is(err, ErrNotInTxn):
+		return codeInvalidTxnState
 	default:
 		return codeCoordinatorNotAvailable
 	}

@@ -11,11 +11,12 @@ import (
 //	group with members, any other              nothing
 //	empty group                                everything, retention after the last member left
 //	simple group (never had members)           retention after the commit
+//	group of a newer protocol                  topics no member subscribes to, retention after the commit
 //
 // A retention that the client set with the commit counts instead. It works on one group at a time, so that requests get in
 // between, and does not wait for the log.
 func (c *Coordinator) ExpireOffsets(now time.Time) {
-	c.eachShard(func(s *shard) {
+	c.shards.Each(func(s *shard) {
 		removed, groups := 0, 0
 		s.eachGroup(func(t *turn, g *group) {
 			n, whole := g.expire(t, now.UnixMilli())
@@ -32,7 +33,7 @@ func (c *Coordinator) ExpireOffsets(now time.Time) {
 
 // OnTopicsDeleted removes the committed offsets of deleted topics. It does not wait for the log.
 func (c *Coordinator) OnTopicsDeleted(names []string) {
-	c.eachShard(func(s *shard) {
+	c.shards.Each(func(s *shard) {
 		loading := false
 		s.run(func(*turn) {
 			if loading = s.state == shardLoading; loading {
@@ -70,7 +71,7 @@ func (s *shard) eachGroup(fn func(t *turn, g *group)) {
 // expire removes what has expired in the group: n offsets, or the whole group.
 func (g *group) expire(t *turn, nowMillis int64) (n int, whole bool) {
 	expired := g.expired(nowMillis)
-	if g.state == empty && len(g.pending) == 0 && len(g.committing) == 0 && len(expired) == g.numOffsets {
+	if g.memberless() && len(g.pending) == 0 && len(g.committing) == 0 && len(g.txns) == 0 && len(expired) == g.numOffsets {
 		g.removeAll(t, g.warnNotRemoved)
 		return len(expired), true
 	}
@@ -92,7 +93,7 @@ func (g *group) expired(nowMillis int64) []topicPartition {
 		return nil
 	}
 	var subscribed map[string]bool
-	if g.state == stable {
+	if g.state == stable || g.newer != nil {
 		topics := make([]string, 0, len(g.offsets))
 		for topic := range g.offsets {
 			topics = append(topics, topic)
@@ -107,7 +108,7 @@ func (g *group) expired(nowMillis int64) []topicPartition {
 		}
 		for p, o := range partitions {
 			end := o.commitMillis + retention
-			if g.state == empty && g.protocolType != "" && g.stateMillis >= 0 {
+			if g.state == empty && g.newer == nil && g.protocolType != "" && g.stateMillis >= 0 {
 				end = g.stateMillis + retention
 			}
 			if o.expireMillis >= 0 {

@@ -47,7 +47,7 @@ func TestNotCoordinatorAndLoading(t *testing.T) { // 130, 154
 			t.Fatalf("list: %+v", r)
 		}
 		return h.log.replay(yield)
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,10 +57,10 @@ func TestNotCoordinatorAndLoading(t *testing.T) { // 130, 154
 func TestLoadAndUnloadOrder(t *testing.T) {
 	h := newHarness(t, nil)
 	noRecords := func(func(key, value []byte, timestamp int64) error) error { return nil }
-	if err := h.c.Load(0, h.epoch, h.log, noRecords); !errors.Is(err, ErrStaleEpoch) {
+	if err := h.c.Load(0, h.epoch, h.log, noRecords, nil); !errors.Is(err, ErrStaleEpoch) {
 		t.Fatal(err)
 	}
-	if err := h.c.Load(1, 1, h.log, noRecords); err == nil {
+	if err := h.c.Load(1, 1, h.log, noRecords, nil); err == nil {
 		t.Fatal("partition 1 of 1 was loaded")
 	}
 	h.commit("g", "t0", 7)
@@ -69,7 +69,7 @@ func TestLoadAndUnloadOrder(t *testing.T) {
 	err := h.c.Load(0, h.epoch, h.log, func(yield func(key, value []byte, timestamp int64) error) error {
 		h.c.Unload(0)
 		return h.log.replay(yield)
-	})
+	}, nil)
 	if !errors.Is(err, ErrNotCoordinator) {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestLoadAndUnloadOrder(t *testing.T) {
 	err = h.c.Load(0, h.epoch, h.log, func(yield func(key, value []byte, timestamp int64) error) error {
 		h.load()
 		return h.log.replay(yield)
-	})
+	}, nil)
 	if !errors.Is(err, ErrNotCoordinator) {
 		t.Fatal(err)
 	}
@@ -87,12 +87,12 @@ func TestLoadAndUnloadOrder(t *testing.T) {
 	}
 	// A failed replay leaves the partition unloaded.
 	h.epoch++
-	if err := h.c.Load(0, h.epoch, h.log, func(func(key, value []byte, timestamp int64) error) error { return errDisk }); !errors.Is(err, errDisk) {
+	if err := h.c.Load(0, h.epoch, h.log, func(func(key, value []byte, timestamp int64) error) error { return errDisk }, nil); !errors.Is(err, errDisk) {
 		t.Fatal(err)
 	}
 	wantCode(t, "after failed load", h.describe("g").ErrorCode, codeNotCoordinator)
 	h.c.Close()
-	if err := h.c.Load(0, 100, h.log, noRecords); !errors.Is(err, ErrClosed) {
+	if err := h.c.Load(0, 100, h.log, noRecords, nil); !errors.Is(err, ErrClosed) {
 		t.Fatal(err)
 	}
 }
@@ -292,7 +292,7 @@ func TestChangesShareBatches(t *testing.T) {
 	h := newHarness(t, nil)
 	inner := &sharingLog{memLog: h.log}
 	h.epoch++
-	if err := h.c.Load(0, h.epoch, inner, h.log.replay); err != nil {
+	if err := h.c.Load(0, h.epoch, inner, h.log.replay, nil); err != nil {
 		t.Fatal(err)
 	}
 	var calls []*call

@@ -71,9 +71,17 @@ type group struct {
 
 	offsets    map[string]map[int32]offset // topic, partition
 	numOffsets int
-	committing map[topicPartition]int // commits that are being appended
+	committing map[topicPartition]int              // commits that are being appended
+	txns       map[int64]map[topicPartition]offset // of open transactions, by producer id; shard.txns has the same from the other side
 
 	recorded bool // a metadata record may be in the log; its removal needs a tombstone
+	// owed are tombstones of the consumer group that this one was, which go into the log with its next metadata record.
+	owed []Record
+
+	// Nil: a classic group. modern or streams has the same, according to the protocol.
+	newer    *newer
+	modern   *modern
+	streams  *streamsGroup
 	deleting bool // tombstones for everything in the group are being appended
 }
 
@@ -130,7 +138,7 @@ func (g *group) rebalanceTimeout() time.Duration {
 
 // forgetIfUnused drops a group that holds nothing and is not in the log.
 func (g *group) forgetIfUnused(t *turn) {
-	if g.state == empty && !g.recorded && !g.deleting && len(g.pending) == 0 && g.numOffsets == 0 && len(g.committing) == 0 {
+	if g.memberless() && g.newer == nil && !g.recorded && !g.deleting && len(g.pending) == 0 && g.numOffsets == 0 && len(g.committing) == 0 && len(g.txns) == 0 {
 		g.drop(t)
 	}
 }
@@ -139,8 +147,19 @@ func (g *group) forgetIfUnused(t *turn) {
 func (g *group) drop(t *turn) {
 	if t.s.groups[g.id] == g {
 		delete(t.s.groups, g.id)
+		for producer := range g.txns {
+			g.forgetTxn(producer)
+		}
 		t.s.offsetsCount -= g.numOffsets
+		if g.newer != nil {
+			g.leaveNewer(t)
+		}
 	}
+}
+
+// memberless reports whether the group has no members, of whatever protocol.
+func (g *group) memberless() bool {
+	return g.state == empty && (g.newer == nil || g.newer.members.Size() == 0)
 }
 
 // abandon answers every held request and stops every timer. The group is not used again.
@@ -164,7 +183,14 @@ func (g *group) store(t *turn, assignment func(m *member) []byte, done func(t *t
 		Value:     appendGroupValue(nil, g, assignment),
 		Timestamp: t.nowMillis(),
 	}
-	t.append([]Record{record}, done)
+	owed := g.owed
+	g.owed = nil
+	t.append(append(owed[:len(owed):len(owed)], record), func(t *turn, err error) {
+		if err != nil {
+			g.owed = append(owed[:len(owed):len(owed)], g.owed...)
+		}
+		done(t, err)
+	})
 }
 
 // storeEmpty records that the group has no members any more. When that fails, the last generation in the log may come back

@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ringmq/ringmq/engine/group/consumer"
+	"github.com/ringmq/ringmq/engine/group/streams"
 )
 
 // manualClock moves when the test says so, and calls timers on the test's goroutine.
@@ -113,6 +116,10 @@ func (l *memLog) Append(batch []byte, done func(err error)) {
 	finish()
 }
 
+func (l *memLog) AppendTxn(batch []byte, _ int64, _ bool, done func(err error)) {
+	l.Append(batch, done)
+}
+
 // release ends the appends that wait, in order.
 func (l *memLog) release() {
 	for {
@@ -209,13 +216,18 @@ type harness struct {
 	uuids int
 	gone  map[string]bool // topics that do not exist; "t0".."tN" and all others do, with 1000 partitions
 	calls []*call
+
+	missing []streams.NewTopic // internal topics that streams groups want
+	topics  map[string]int32   // that members of the consumer protocol can subscribe to: partitions
+	version int64              // of topics
 }
 
 func newHarness(t testing.TB, change func(o *Options)) *harness {
 	h := &harness{t: t, clock: newManualClock(), log: &memLog{}, gone: map[string]bool{"nosuch": true}}
 	o := Options{
-		NumPartitions: 1,
-		EncodeBatch:   encodeTestBatch,
+		NumPartitions:  1,
+		EncodeBatch:    encodeTestBatch,
+		EncodeTxnBatch: func(records []Record, _ int64, _ int16) []byte { return encodeTestBatch(records) },
 		TopicExists: func(topic string, partition int32) bool {
 			return topic != "" && !h.gone[topic] && partition >= 0 && partition < 1000
 		},
@@ -229,6 +241,7 @@ func newHarness(t testing.TB, change func(o *Options)) *harness {
 		},
 		NewUUID:                func() string { h.uuids++; return fmt.Sprintf("uuid%d", h.uuids) },
 		Clock:                  h.clock,
+		Consumer:               ConsumerOptions{Topics: func() consumer.Topics { return fakeTopics{h} }, MayUpgrade: true, MayDowngrade: true},
 		Logger:                 slog.New(slog.NewTextHandler(io.Discard, nil)),
 		RetentionCheckInterval: -1,
 	}
@@ -257,7 +270,7 @@ func newHarness(t testing.TB, change func(o *Options)) *harness {
 func (h *harness) load() {
 	h.t.Helper()
 	h.epoch++
-	if err := h.c.Load(0, h.epoch, h.log, h.log.replay); err != nil {
+	if err := h.c.Load(0, h.epoch, h.log, h.log.replay, nil); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -320,6 +333,17 @@ func (h *harness) send(req kmsg.Request) *call {
 		h.c.ListGroups(client, req, reply)
 	case *kmsg.DeleteGroupsRequest:
 		h.c.DeleteGroups(client, req, reply)
+	case *kmsg.ConsumerGroupHeartbeatRequest:
+		h.c.ConsumerGroupHeartbeat(client, req, reply)
+	case *kmsg.StreamsGroupHeartbeatRequest:
+		h.c.StreamsGroupHeartbeat(client, req, func(resp *kmsg.StreamsGroupHeartbeatResponse, missing []streams.NewTopic) {
+			h.missing = append(h.missing, missing...)
+			reply(resp)
+		})
+	case *kmsg.StreamsGroupDescribeRequest:
+		h.c.StreamsGroupDescribe(client, req, reply)
+	case *kmsg.ConsumerGroupDescribeRequest:
+		h.c.ConsumerGroupDescribe(client, req, reply)
 	default:
 		h.t.Fatalf("no handler for %T", req)
 	}
@@ -475,7 +499,7 @@ func (h *harness) stableGroup(group string, n int, change ...func(r *kmsg.JoinGr
 }
 
 func (h *harness) describeGeneration(group string) int32 {
-	s := h.c.shards[h.c.PartitionOf(group)].Load()
+	s := h.c.shards.At(h.c.PartitionOf(group))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.groups[group].generation

@@ -160,7 +160,7 @@ func TestConcurrency(t *testing.T) {
 		t.Fatal(err)
 	}
 	for p := range int32(2) {
-		if err := c.Load(p, 1, asyncLog{logs[p]}, logs[p].replay); err != nil {
+		if err := c.Load(p, 1, asyncLog{logs[p]}, logs[p].replay, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -214,7 +214,7 @@ func TestConcurrency(t *testing.T) {
 			}
 			p := epoch % 2
 			c.Unload(p)
-			if err := c.Load(p, epoch, asyncLog{logs[p]}, logs[p].replay); err != nil {
+			if err := c.Load(p, epoch, asyncLog{logs[p]}, logs[p].replay, nil); err != nil {
 				t.Error(err)
 			}
 			c.OnTopicsDeleted([]string{"t1"})

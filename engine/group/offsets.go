@@ -100,13 +100,16 @@ func (g *group) removeOffsets(t *turn, tps []topicPartition, done func(t *turn, 
 }
 
 // removeAll removes a group with everything in it, from the log first. No member may join and no offset be committed until
-// that is done. REQUIRES: the group is Empty, and not being deleted.
+// that is done. REQUIRES: the group has no members, and is not being deleted.
 func (g *group) removeAll(t *turn, done func(t *turn, err error)) {
 	for id := range g.pending {
 		g.forgetPending(t, id)
 	}
-	records := g.tombstones(t, nil, g.allOffsets())
-	if g.recorded {
+	records := append(g.tombstones(t, nil, g.allOffsets()), g.owed...)
+	if g.newer != nil {
+		records = append(records, timed(t, g.newer.members.Tombstones())...)
+	}
+	if g.recorded || g.newer != nil && g.newer.classic {
 		records = append(records, Record{Key: appendGroupKey(nil, g.id), Timestamp: t.nowMillis()})
 	}
 	if len(records) == 0 {

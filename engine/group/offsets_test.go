@@ -119,7 +119,7 @@ func TestFetch(t *testing.T) { // 136, 137
 					g.Topics = append(g.Topics, kmsg.OffsetFetchRequestGroupTopic{Partitions: []int32{0}})
 				}
 			}
-			f.Groups = []kmsg.OffsetFetchRequestGroup{g, {Group: "nope"}}
+			f.Groups = []kmsg.OffsetFetchRequestGroup{g, {Group: "nope", MemberEpoch: -1}}
 			resp := h.send(f).resp.(*kmsg.OffsetFetchResponse)
 			var lines []string
 			line := func(topic string, id [16]byte, p kmsg.OffsetFetchResponseGroupTopicPartition) {
@@ -414,7 +414,7 @@ func TestTopicDeletion(t *testing.T) { // 142
 	err := h.c.Load(0, h.epoch, h.log, func(yield func(key, value []byte, timestamp int64) error) error {
 		h.c.OnTopicsDeleted([]string{"t1"})
 		return h.log.replay(yield)
-	})
+	}, nil)
 	if err != nil || h.fetch("g", "t1") != -1 {
 		t.Fatal(err)
 	}

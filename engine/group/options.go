@@ -7,6 +7,9 @@ import (
 	"log/slog"
 	"math"
 	"time"
+
+	"github.com/ringmq/ringmq/engine/group/assignor"
+	"github.com/ringmq/ringmq/engine/group/consumer"
 )
 
 // Log is one partition of __consumer_offsets.
@@ -17,6 +20,9 @@ type Log interface {
 	// (this node does not lead the partition any more) and ErrTooLarge (refused for its size); every other error counts
 	// as a passing failure, which clients retry.
 	Append(batch []byte, done func(err error))
+	// AppendTxn is Append of a batch that is part of a transaction: ErrFenced when a newer instance of the producer has written, ErrNotInTxn when
+	// the transaction has ended since the log ended at verified. added: the coordinator has added the partition to it, see TxnOffsetCommit 5.
+	AppendTxn(batch []byte, verified int64, added bool, done func(err error))
 }
 
 // Record is one record of __consumer_offsets.
@@ -43,6 +49,83 @@ type Timer interface {
 type Client struct {
 	ID   string // client id of the request header; "" when null
 	Host string // remote address in Kafka's form, "/10.0.0.1"
+	// MayDescribe reports whether a topic may be shown to the sender; nil: all may. Called on any goroutine, without locks, also after the
+	// request was answered.
+	MayDescribe func(topic string) bool
+}
+
+// ConsumerOptions configures groups of the consumer protocol.
+type ConsumerOptions struct {
+	// Topics returns what is known of the cluster's topics now. It must not block. Default: there are none.
+	Topics func() consumer.Topics
+	// Config returns what can be set for each group. It must not block. Default: 45 s, 5 s and 1 s.
+	Config func(group string) ConsumerConfig
+	// MaxSize is the largest number of members of a group. Zero or less: no limit but MaxGroupBytes.
+	MaxSize int
+	// Assignors are the server side assignors that members may ask for, the default first. Default: uniform, range.
+	Assignors []string
+	// RegexRefreshInterval is how long what an expression comes to is believed although no topic has changed: rights may have. Default 10 min.
+	RegexRefreshInterval time.Duration
+	// InlineAssignment is the number of members and partitions up to which a target assignment is computed with the shard locked; larger
+	// ones are computed outside. Default 10000.
+	InlineAssignment int
+	// MayUpgrade and MayDowngrade: a classic group becomes one of the consumer protocol when a member of that joins, and the other way round
+	// when the last one of them leaves. With either, members of both protocols may be in one group.
+	MayUpgrade, MayDowngrade bool
+}
+
+// ConsumerConfig is what can be set for each group of the consumer protocol.
+type ConsumerConfig struct {
+	SessionTimeout     time.Duration
+	HeartbeatInterval  time.Duration
+	AssignmentInterval time.Duration // between two target assignments, at least
+}
+
+func (o ConsumerOptions) withDefaults() ConsumerOptions {
+	if o.Topics == nil {
+		o.Topics = func() consumer.Topics { return noTopics{} }
+	}
+	if o.Config == nil {
+		o.Config = func(string) ConsumerConfig { return ConsumerConfig{45 * time.Second, 5 * time.Second, time.Second} }
+	}
+	if o.MaxSize <= 0 {
+		o.MaxSize = math.MaxInt
+	}
+	if len(o.Assignors) == 0 {
+		o.Assignors = []string{"uniform", "range"}
+	}
+	def(&o.RegexRefreshInterval, 10*time.Minute)
+	def(&o.InlineAssignment, 10_000)
+	return o
+}
+
+// StreamsOptions configures streams groups. What the cluster's topics are, ConsumerOptions.Topics says.
+type StreamsOptions struct {
+	// Config returns what can be set for each group. It must not block. Default: 45 s, 5 s, 1 s, 3 s and no standby tasks.
+	Config func(group string) StreamsConfig
+	// MaxSize is the largest number of members of a group. Zero or less: no limit but MaxGroupBytes.
+	MaxSize int
+}
+
+// StreamsConfig is what can be set for each streams group.
+type StreamsConfig struct {
+	SessionTimeout        time.Duration
+	HeartbeatInterval     time.Duration
+	AssignmentInterval    time.Duration // between two target assignments, at least
+	InitialRebalanceDelay time.Duration // the first target assignment of an empty group waits for more members
+	Standbys              int           // standby tasks of each task with state
+}
+
+func (o StreamsOptions) withDefaults() StreamsOptions {
+	if o.Config == nil {
+		o.Config = func(string) StreamsConfig {
+			return StreamsConfig{45 * time.Second, 5 * time.Second, time.Second, 3 * time.Second, 0}
+		}
+	}
+	if o.MaxSize <= 0 {
+		o.MaxSize = math.MaxInt
+	}
+	return o
 }
 
 // Options configures a Coordinator. EncodeBatch and TopicExists are required.
@@ -73,6 +156,14 @@ type Options struct {
 	// RetentionCheckInterval is how often expired offsets are looked for. Default 10 min. Negative: only ExpireOffsets does.
 	RetentionCheckInterval time.Duration
 
+	// Consumer configures groups of the consumer protocol.
+	Consumer ConsumerOptions
+	// Streams configures streams groups.
+	Streams StreamsOptions
+
+	// Share configures share groups.
+	Share ShareOptions
+
 	// MaxBatchBytes is the size at which the records of one change are split into several batches, a little under
 	// max.message.bytes of __consumer_offsets. Default 1000000.
 	MaxBatchBytes int
@@ -80,6 +171,8 @@ type Options struct {
 	// EncodeBatch makes one uncompressed v2 record batch with base offset 0 out of at least one record. It must not keep
 	// the records. Called on any goroutine, without locks.
 	EncodeBatch func(records []Record) []byte
+	// EncodeTxnBatch is EncodeBatch for a batch that is part of a producer's transaction. Needed for TxnOffsetCommit only.
+	EncodeTxnBatch func(records []Record, producerID int64, epoch int16) []byte
 	// TopicExists reports whether a partition exists. It must not block. Called on any goroutine, without locks.
 	TopicExists func(topic string, partition int32) bool
 	// TopicName and TopicID translate between topic names and ids (OffsetCommit and OffsetFetch from version 10). They must
@@ -106,6 +199,9 @@ func (o Options) withDefaults() Options {
 	def(&o.OffsetsRetention, 7*24*time.Hour)
 	def(&o.RetentionCheckInterval, 10*time.Minute)
 	def(&o.MaxBatchBytes, 1_000_000)
+	o.Consumer = o.Consumer.withDefaults()
+	o.Streams = o.Streams.withDefaults()
+	o.Share = o.Share.withDefaults()
 	if o.MaxSize <= 0 {
 		o.MaxSize = math.MaxInt
 	}
@@ -142,6 +238,11 @@ func (o Options) validate() error {
 	case o.OffsetsRetention < 0:
 		return fmt.Errorf("group: Options.OffsetsRetention is %v, want more than 0", o.OffsetsRetention)
 	}
+	for _, name := range o.Consumer.Assignors {
+		if assignor.ByName(name) == nil {
+			return fmt.Errorf("group: Options.Consumer.Assignors names %q; there are uniform and range", name)
+		}
+	}
 	for _, limit := range []struct {
 		name  string
 		value int
@@ -165,6 +266,14 @@ func def[T comparable](field *T, value T) {
 		*field = value
 	}
 }
+
+// noTopics is a cluster without topics.
+type noTopics struct{}
+
+func (noTopics) Version() int64                        { return 0 }
+func (noTopics) ByName(string) ([16]byte, int32, bool) { return [16]byte{}, 0, false }
+func (noTopics) ByID([16]byte) (string, int32, bool)   { return "", 0, false }
+func (noTopics) Each(func(name string) bool)           {}
 
 type systemClock struct{}
 

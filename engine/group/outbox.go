@@ -13,6 +13,7 @@ type outbox struct {
 // op is one change's records: acknowledged together, split only when they do not fit a batch.
 type op struct {
 	records []Record // still to be appended
+	txn     *txnID   // nil unless the records are part of a transaction
 	batches int      // being appended and not completed
 	err     error    // first failure
 	// done runs in a turn, once all records are durable or one of them failed, in the order of the ops. The shard may be
@@ -24,6 +25,7 @@ type op struct {
 type batch struct {
 	records []Record
 	ops     []*op // each has records in the batch
+	txn     *txnID
 	ended   bool
 	err     error
 }
@@ -39,10 +41,15 @@ func (r Record) size() int { return len(r.Key) + len(r.Value) + recordOverhead }
 
 // append queues the records of a change. REQUIRES: the shard is active, records is not empty.
 func (t *turn) append(records []Record, done func(t *turn, err error)) {
+	t.appendTxn(records, nil, done)
+}
+
+// appendTxn is append of records that are part of a transaction, if txn is not nil. They have batches of their own.
+func (t *turn) appendTxn(records []Record, txn *txnID, done func(t *turn, err error)) {
 	if t.s.state != shardActive {
 		panic("BUG: group: append on a shard that does not serve")
 	}
-	t.s.out.queue = append(t.s.out.queue, &op{records: records, done: done})
+	t.s.out.queue = append(t.s.out.queue, &op{records: records, txn: txn, done: done})
 }
 
 // flush appends what is queued until nothing is.
@@ -56,14 +63,24 @@ func (s *shard) flush() {
 	for len(s.out.queue) > 0 {
 		b := s.out.next(s.opts.MaxBatchBytes)
 		s.mu.Unlock()
-		encoded := s.opts.EncodeBatch(b.records)
-		b.records = nil
-		s.log.Append(encoded, func(err error) { s.ended(b, err) })
+		s.give(b)
 		s.mu.Lock()
 	}
 	s.out.queue = nil
 	s.out.flushing = false
 	s.mu.Unlock()
+}
+
+// give encodes a batch and hands it to the log.
+func (s *shard) give(b *batch) {
+	done := func(err error) { s.ended(b, err) }
+	records := b.records
+	b.records = nil
+	if b.txn != nil {
+		s.log.AppendTxn(s.opts.EncodeTxnBatch(records, b.txn.producer, b.txn.epoch), b.txn.verified, b.txn.added, done)
+		return
+	}
+	s.log.Append(s.opts.EncodeBatch(records), done)
 }
 
 // next takes a batch off the queue: as many whole ops as fit shareBytes, or the first op alone, up to maxBytes of it.
@@ -78,11 +95,11 @@ func (o *outbox) next(maxBytes int) *batch {
 			n++
 		}
 		whole := n == len(first.records)
-		if len(b.ops) > 0 && (!whole || size+opSize > min(shareBytes, maxBytes)) {
+		if len(b.ops) > 0 && (b.txn != nil || first.txn != nil || !whole || size+opSize > min(shareBytes, maxBytes)) {
 			break
 		}
 		b.records = append(b.records, first.records[:n]...)
-		b.ops = append(b.ops, first)
+		b.ops, b.txn = append(b.ops, first), first.txn
 		size += opSize
 		first.batches++
 		first.records = first.records[n:]

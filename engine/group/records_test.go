@@ -17,7 +17,7 @@ func ptr[T any](v T) *T { return &v }
 // The bytes are those of FORMAT.md.
 func TestRecordBytes(t *testing.T) { // 129
 	h := newHarness(t, nil)
-	g := h.c.shards[0].Load().makeGroup("g", 1_700_000_000_000)
+	g := h.c.shards.At(0).makeGroup("g", 1_700_000_000_000)
 	g.protocolType, g.generation, g.protocol = "consumer", 3, ptr("range")
 	g.add(&member{
 		id: "m-1", instance: ptr("i"), clientID: "c", clientHost: "/10.0.0.1", sessionTimeout: 45 * time.Second,

@@ -23,15 +23,17 @@ type shard struct {
 	mu     sync.Mutex // guards everything below, and the groups with all they hold
 	state  shardState
 	groups map[string]*group
+	shares map[string]*shareGroup // share groups; no name is in both
 	timers timers
 	wake   struct { // the clock's call that ends the wait for timers[0]
 		Timer
 		at time.Duration // when it comes, since base; meaningful while Timer is not nil
 	}
 	out          outbox
-	deleted      []string // topics that were deleted while the shard was loading
-	memberCount  int      // members of all groups
-	offsetsCount int      // committed offsets of all groups
+	txns         map[int64]map[*group]bool // groups with offsets in an open transaction, by producer id
+	deleted      []string                  // topics that were deleted while the shard was loading
+	memberCount  int                       // members of all groups
+	offsetsCount int                       // committed offsets of all groups
 }
 
 type shardState uint8
@@ -161,6 +163,6 @@ func (s *shard) close() {
 				o.done(t, o.err)
 			}
 		}
-		s.groups, s.timers, s.deleted = nil, nil, nil
+		s.groups, s.shares, s.timers, s.txns, s.deleted = nil, nil, nil, nil, nil
 	})
 }

@@ -19,16 +19,20 @@ var simSeed = flag.Uint64("sim.seed", 0, "run TestSim with this seed only")
 // generation, the leader's words and nobody else's, no acknowledged commit lost. In the end, with the faults gone, every
 // group becomes Stable with exactly the members that are alive.
 func TestSim(t *testing.T) {
+	simulate(t, 300, 30, runSim)
+}
+
+// simulate runs a simulation with the seed of the command line, or with as many as there is time for.
+func simulate(t *testing.T, seeds, short uint64, run func(*testing.T, uint64) string) {
 	if *simSeed != 0 {
-		runSim(t, *simSeed)
+		run(t, *simSeed)
 		return
 	}
-	seeds := uint64(300)
 	if testing.Short() {
-		seeds = 30
+		seeds = short
 	}
 	for seed := uint64(1); seed <= seeds && !t.Failed(); seed++ {
-		runSim(t, seed)
+		run(t, seed)
 	}
 }
 

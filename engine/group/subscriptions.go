@@ -1,5 +1,7 @@
 package group
 
+import "github.com/ringmq/ringmq/engine/group/wire"
+
 // consumerProtocolType is the protocol type of consumers, the only one whose metadata is looked into.
 const consumerProtocolType = "consumer"
 
@@ -8,7 +10,10 @@ const consumerProtocolType = "consumer"
 func (g *group) subscribed(topics []string) map[string]bool {
 	used := make(map[string]bool, len(topics))
 	for _, topic := range topics {
-		used[topic] = false
+		used[topic] = g.newer != nil && g.newer.members.Subscribed(topic)
+	}
+	if g.newer != nil {
+		return used
 	}
 	known := g.protocolType == consumerProtocolType && g.protocol != nil
 	for i := 0; known && i < len(g.order); i++ {
@@ -25,15 +30,15 @@ func (g *group) subscribed(topics []string) map[string]bool {
 // markSubscribed reads the topics out of a ConsumerProtocolSubscription, and marks those that are asked for. All versions
 // begin with the version and the topics: an array of strings. It reports whether the bytes can be read so far.
 func markSubscribed(used map[string]bool, metadata []byte) bool {
-	r := reader{b: metadata}
-	if r.int16() < 0 {
+	r := wire.Reader{B: metadata}
+	if r.Int16() < 0 {
 		return false
 	}
-	for n := r.arrayLen(false, 2); n > 0 && !r.bad; n-- {
-		topic := r.string(false)
-		if is, asked := used[string(topic)]; asked && !is && !r.bad {
+	for n := r.ArrayLen(false, 2); n > 0 && !r.Bad; n-- {
+		topic := r.String(false)
+		if is, asked := used[string(topic)]; asked && !is && !r.Bad {
 			used[string(topic)] = true
 		}
 	}
-	return !r.bad
+	return !r.Bad
 }

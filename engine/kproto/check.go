@@ -3,14 +3,17 @@ package kproto
 import (
 	"fmt"
 	"math"
+	"strings"
 )
 
 // Rules are what a topic demands of the batches that producers send.
 type Rules struct {
 	// MaxMessageBytes is max.message.bytes: the largest batch, header included, as sent and as stored.
 	MaxMessageBytes int
-	// Compacted: records without a key are refused.
+	// Compacted: records without a key are refused, with the name of the partition.
 	Compacted bool
+	Topic     string
+	Partition int32
 	// LogAppendTime: the broker will stamp the batch (SetLogAppendTime), so the records' timestamps are not looked at.
 	LogAppendTime bool
 	// BeforeMaxMillis and AfterMaxMillis say how far a timestamp may be from NowMillis.
@@ -111,7 +114,7 @@ func checkFrame(records []byte, version int16, rules *Rules) (Batch, *BatchError
 	case n < BatchHeaderBytes:
 		return nil, refuse(CorruptMessage, "batch length %d, the header alone has %d", n, BatchHeaderBytes)
 	case n > len(records):
-		return nil, refuse(CorruptMessage, "batch length %d, the request has %d bytes of it", n, len(records))
+		return nil, refuse(InvalidRecord, "batch length %d, the request has %d bytes of it", n, len(records))
 	case n < len(records):
 		if _, err := FirstBatch(records[n:]); err == nil {
 			return nil, refuse(InvalidRecord, "more than one record batch for the partition")
@@ -168,6 +171,7 @@ func checkRecords(b Batch, raw []byte, rules *Rules) (scanned, *BatchError) {
 		lo, hi      = int64(math.MinInt64), int64(math.MaxInt64)
 		bad         *BatchError
 		r           Record
+		noKey       string // what Kafka says of a record without key, when there is one
 	)
 	if !rules.LogAppendTime {
 		lo, hi = saturatingSub(rules.NowMillis, rules.BeforeMaxMillis), saturatingAdd(rules.NowMillis, rules.AfterMaxMillis)
@@ -184,7 +188,10 @@ func checkRecords(b Batch, raw []byte, rules *Rules) (scanned, *BatchError) {
 		t := base + r.timestampDelta
 		out.maxTimestamp = max(out.maxTimestamp, t)
 		if rules.Compacted && r.Key == nil {
-			bad = bad.add(i, InvalidRecord, "the topic is compacted and takes no record without a key")
+			if noKey == "" {
+				noKey = fmt.Sprintf("Compacted topic cannot accept message without key in topic partition %s-%d.", rules.Topic, rules.Partition)
+			}
+			bad = bad.add(i, InvalidRecord, noKey)
 		} else if (t < lo || t > hi) && t != noTimestamp {
 			bad = bad.add(i, InvalidTimestamp, "the timestamp is outside message.timestamp.before.max.ms and message.timestamp.after.max.ms")
 		}
@@ -192,17 +199,34 @@ func checkRecords(b Batch, raw []byte, rules *Rules) (scanned, *BatchError) {
 	if bad == nil && len(raw) > 0 {
 		return out, refuse(InvalidRecord, "%d bytes behind the last of %d records", len(raw), count)
 	}
-	return out, bad
+	return out, bad.sum()
 }
 
 // add notes a bad record. The first one decides about the code.
 func (e *BatchError) add(index int32, code ErrorCode, message string) *BatchError {
 	if e == nil {
-		e = refuse(code, "one or more records of the batch were refused: record %d: %s", index, message)
+		e = &BatchError{Code: code}
 	}
 	if len(e.RecordErrors) < maxRecordErrors {
 		e.RecordErrors = append(e.RecordErrors, RecordError{BatchIndex: index, Message: message})
 	}
+	return e
+}
+
+// shownErrors is how many records at fault the message of a refused batch names, as Kafka's does.
+const shownErrors = 3
+
+// sum makes the message out of the records at fault, in Kafka's words. nil stays nil.
+func (e *BatchError) sum() *BatchError {
+	if e == nil {
+		return nil
+	}
+	var shown []string
+	for _, r := range e.RecordErrors[:min(len(e.RecordErrors), shownErrors)] {
+		shown = append(shown, fmt.Sprintf("RecordError(batchIndex=%d, message='%s')", r.BatchIndex, r.Message))
+	}
+	e.Message = fmt.Sprintf("One or more records have been rejected due to %d record errors in total, and only showing the first three errors at most: [%s]",
+		len(e.RecordErrors), strings.Join(shown, ", "))
 	return e
 }
 

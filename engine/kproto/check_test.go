@@ -72,12 +72,12 @@ func TestCheckProduceRefuses(t *testing.T) {
 		{"empty", []byte{}, 9, InvalidRecord},
 		{"one byte", []byte{0}, 9, CorruptMessage},
 		{"cut in the header", good[:60], 9, CorruptMessage},
-		{"cut in the records", good[:len(good)-1], 9, CorruptMessage},
+		{"cut in the records", good[:len(good)-1], 9, InvalidRecord},
 		{"header only", sealed(good[:61], set32(offLength, 49)), 9, InvalidRecord},
 		{"length below a header", sealed(good, set32(offLength, 48)), 9, CorruptMessage},
 		{"negative length", sealed(good, set32(offLength, -1)), 9, CorruptMessage},
 		{"lowest length", sealed(good, set32(offLength, math.MinInt32)), 9, CorruptMessage},
-		{"highest length", sealed(good, set32(offLength, math.MaxInt32)), 9, CorruptMessage},
+		{"highest length", sealed(good, set32(offLength, math.MaxInt32)), 9, InvalidRecord},
 		{"two batches", append(slices.Clone(good), good...), 9, InvalidRecord},
 		{"garbage behind", append(slices.Clone(good), 1, 2, 3), 9, CorruptMessage},
 		{"a second one that is cut", append(slices.Clone(good), good[:70]...), 9, CorruptMessage},
@@ -164,8 +164,13 @@ func TestCheckProduceRules(t *testing.T) {
 	bb.Add(5, []byte{}, nil, nil)
 	bb.Add(5, nil, nil, nil)
 	rules := anything()
-	rules.Compacted = true
+	rules.Compacted, rules.Topic, rules.Partition = true, "t", 7
 	_, bad := CheckProduce(bb.Bytes(), 9, rules)
+	const noKey = "Compacted topic cannot accept message without key in topic partition t-7."
+	if want := "One or more records have been rejected due to 2 record errors in total, and only showing the first three errors at most: [RecordError(batchIndex=1, message='" +
+		noKey + "'), RecordError(batchIndex=3, message='" + noKey + "')]"; bad == nil || bad.Message != want || bad.RecordErrors[0].Message != noKey {
+		t.Errorf("null keys on a compacted topic: %+v, want %s", bad, want)
+	}
 	if bad == nil || bad.Code != InvalidRecord || len(bad.RecordErrors) != 2 || bad.RecordErrors[0].BatchIndex != 1 || bad.RecordErrors[1].BatchIndex != 3 {
 		t.Errorf("null keys on a compacted topic: %+v", bad)
 	}

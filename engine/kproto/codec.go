@@ -86,6 +86,18 @@ func decompress(dst []byte, c Codec, src []byte, limit int) ([]byte, error) {
 	return dst, fmt.Errorf("%w: %s data of %d bytes: %w", ErrCorruptBatch, c, len(src), err)
 }
 
+// Decompress returns data that is not of a record batch, decompressed, at most limit bytes; for CodecNone it is src itself. Errors match ErrCorruptBatch or
+// ErrTooLarge.
+func Decompress(c Codec, src []byte, limit int) ([]byte, error) {
+	if c == CodecNone {
+		return src, nil
+	}
+	return decompress(nil, c, src, limit)
+}
+
+// Compress is the opposite of Decompress.
+func Compress(c Codec, level int, src []byte) []byte { return compress(nil, c, level, src) }
+
 // compress appends the compressed src to dst. level 0 is the codec's default; levels out of range are brought into it.
 func compress(dst []byte, c Codec, level int, src []byte) []byte {
 	switch c {

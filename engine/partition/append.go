@@ -23,15 +23,29 @@ type Appended struct {
 	WaitFor int64
 	// Full says that the WAL takes nothing now; nothing was changed, offer the same batch again later.
 	Full bool
+	// Unverified says that the batch would open a transaction: nothing was changed. When the coordinator has confirmed that the partition
+	// is part of the producer's transaction, or has added it, offer the same batch again, with Verified as Append's verified.
+	Unverified bool
+	Verified   Verified
 }
+
+// Verified says what the coordinator of a batch's transaction was asked, with success, before the batch was offered.
+type Verified struct {
+	At    int64 // where the log ended before the question, negative: it was not asked
+	Added bool  // it has added the partition to the transaction, which is of the kind whose epoch no other transaction has (KIP-890 part 2)
+}
+
+// NotVerified is Append's verified for a batch of which the coordinator was not asked.
+var NotVerified = Verified{At: -1}
 
 func refused(code kproto.ErrorCode, message string) Appended {
 	return Appended{Code: code, Message: message, BaseOffset: -1, LogAppendTime: -1, LogStart: -1}
 }
 
 // Append checks one partition's records of a Produce request and appends them. records may be modified (base offset, leader
-// epoch, time stamps) and is not kept. It does not block; done is told when the batch is durable (see Appended.Pending).
-func (p *Partition) Append(records []byte, version int16, done s3stream.Done) Appended {
+// epoch, time stamps) and is not kept. It does not block; done is told when the batch is durable (see Appended.Pending). verified is
+// NotVerified, or what Appended.Verified was before the transaction's coordinator was asked.
+func (p *Partition) Append(records []byte, version int16, verified Verified, done s3stream.Done) Appended {
 	if p.closed.Load() {
 		return refused(kproto.NotLeaderOrFollower, "")
 	}
@@ -41,6 +55,8 @@ func (p *Partition) Append(records []byte, version int16, done s3stream.Done) Ap
 	batch, bad := kproto.CheckProduce(records, version, kproto.Rules{
 		MaxMessageBytes: cfg.MaxMessageBytes,
 		Compacted:       cfg.CleanupPolicy.Compact,
+		Topic:           p.Topic,
+		Partition:       p.Index,
 		LogAppendTime:   logAppendTime,
 		BeforeMaxMillis: cfg.BeforeMaxMillis,
 		AfterMaxMillis:  cfg.AfterMaxMillis,
@@ -54,28 +70,26 @@ func (p *Partition) Append(records []byte, version int16, done s3stream.Done) Ap
 		r.LogStart = p.LogStart()
 		return r
 	}
-	switch {
-	case batch.IsTransactional():
-		return refused(kproto.InvalidTxnState, "this broker coordinates no transactions")
-	case int64(len(batch)) > cfg.SegmentBytes:
+	if int64(len(batch)) > cfg.SegmentBytes {
 		return refused(kproto.RecordListTooLarge, fmt.Sprintf("batch of %d bytes, segment.bytes is %d", len(batch), cfg.SegmentBytes))
 	}
-	return p.appendChecked(batch, logAppendTime, now, done)
+	return p.appendChecked(batch, logAppendTime, now, verified, done)
 }
 
-// AppendInternal appends a batch that the broker itself made (consumer offsets, control records). It is not checked.
-func (p *Partition) AppendInternal(batch []byte, done s3stream.Done) Appended {
+// AppendInternal appends a batch that the broker itself made (consumer offsets, also those of a transaction). It is not checked, but for the
+// producer's epoch and the transaction that it is part of (see Append).
+func (p *Partition) AppendInternal(batch []byte, verified Verified, done s3stream.Done) Appended {
 	if p.closed.Load() {
 		return refused(kproto.NotLeaderOrFollower, "")
 	}
-	return p.appendChecked(kproto.Batch(batch), false, p.opts.Now(), done)
+	return p.appendChecked(kproto.Batch(batch), false, p.opts.Now(), verified, done)
 }
 
-func (p *Partition) appendChecked(batch kproto.Batch, logAppendTime bool, now int64, done s3stream.Done) Appended {
-	out := Appended{LogAppendTime: -1, Pending: true}
+func (p *Partition) appendChecked(batch kproto.Batch, logAppendTime bool, now int64, verified Verified, done s3stream.Done) Appended {
+	stamp := int64(-1)
 	if logAppendTime {
 		batch.SetLogAppendTime(now)
-		out.LogAppendTime = now
+		stamp = now
 	}
 	id, idempotent := batch.ProducerID(), batch.ProducerID() >= 0
 	count := int64(batch.LastOffsetDelta()) + 1
@@ -84,6 +98,14 @@ func (p *Partition) appendChecked(batch kproto.Batch, logAppendTime bool, now in
 	defer p.mu.Unlock()
 	if idempotent {
 		earlier, code := p.mu.producers.check(id, batch.ProducerEpoch(), batch.BaseSequence(), batch.LastSequence())
+		if code == kproto.None && earlier == nil {
+			var unverified bool
+			if code, unverified = p.admitTxnLocked(batch, verified); unverified {
+				p.mu.producers.ask(id, batch.ProducerEpoch(), batch.BaseSequence(), now)
+				batch.Restore()
+				return Appended{Unverified: true, Verified: Verified{At: p.mu.next}, BaseOffset: -1, LogAppendTime: -1, LogStart: -1}
+			}
+		}
 		if code != kproto.None {
 			r := refused(code, "")
 			r.LogStart = p.stream.Start()
@@ -93,6 +115,24 @@ func (p *Partition) appendChecked(batch kproto.Batch, logAppendTime bool, now in
 			return p.repeatLocked(earlier)
 		}
 	}
+	transactional := idempotent && batch.IsTransactional()
+	if transactional {
+		p.holdLocked(p.mu.next)
+	}
+	out := p.appendLocked(batch, count, done)
+	out.LogAppendTime = stamp
+	if transactional && !out.Pending {
+		p.publishLocked()
+	}
+	if idempotent && out.Pending {
+		b := p.noteLocked(batch, out.BaseOffset, out.BaseOffset+count-1, now)
+		b.timestamp = stamp
+	}
+	return out
+}
+
+// appendLocked gives the batch its offset and hands it to the stream.
+func (p *Partition) appendLocked(batch kproto.Batch, count int64, done s3stream.Done) Appended {
 	first := p.mu.next
 	batch.SetBaseOffset(first)
 	batch.SetLeaderEpoch(p.LeaderEpoch)
@@ -101,12 +141,9 @@ func (p *Partition) appendChecked(batch kproto.Batch, logAppendTime bool, now in
 		return appendError(err)
 	}
 	p.mu.next = first + count
-	if idempotent {
-		b := p.mu.producers.record(id, batch.ProducerEpoch(), batch.BaseSequence(), batch.LastSequence(), first, first+count-1, now)
-		b.timestamp = out.LogAppendTime
-	}
-	out.BaseOffset, out.LogStart = first, p.stream.Start()
-	return out
+	p.mu.bytesIn += int64(len(batch))
+	p.mu.produced++
+	return Appended{BaseOffset: first, LogAppendTime: -1, LogStart: p.stream.Start(), Pending: true}
 }
 
 // repeatLocked answers a retry of a batch that is already in the log: same offsets, nothing appended.

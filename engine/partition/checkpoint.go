@@ -8,12 +8,16 @@ import (
 	"slices"
 )
 
-// checkpointVersion is the first byte of the encoding of CHECKPOINT.md.
-const checkpointVersion = 1
+// The first byte of the encoding of CHECKPOINT.md: what is written, and what was written before there were transactions.
+const (
+	checkpointVersion   = 2
+	checkpointVersionV1 = 1
+)
 
 const (
 	checkpointEpochBytes    = 12
-	checkpointProducerBytes = 8 + 2 + 8 + 1
+	checkpointProducerBytes = 8 + 2 + 8 + 1 // at least, in any version
+	checkpointAbortedBytes  = 8 + 8 + 8
 	checkpointBatchBytes    = 4 + 4 + 8 + 8 + 8
 )
 
@@ -22,10 +26,11 @@ var errCheckpoint = errors.New("malformed")
 type checkpointState struct {
 	producers producers
 	epochs    epochCache
+	txns      transactions
 }
 
 // appendCheckpoint encodes the state. The encoding is the same for the same state.
-func appendCheckpoint(dst []byte, ps *producers, es *epochCache) []byte {
+func appendCheckpoint(dst []byte, ps *producers, es *epochCache, aborted []abortedTxn) []byte {
 	be := binary.BigEndian
 	dst = append(dst, checkpointVersion)
 	dst = be.AppendUint32(dst, uint32(len(es.entries)))
@@ -39,15 +44,23 @@ func appendCheckpoint(dst []byte, ps *producers, es *epochCache) []byte {
 		dst = be.AppendUint64(dst, uint64(id))
 		dst = be.AppendUint16(dst, uint16(p.epoch))
 		dst = be.AppendUint64(dst, uint64(p.touched))
+		dst = be.AppendUint32(dst, uint32(p.coordinator))
+		dst = be.AppendUint64(dst, uint64(p.txnFirst))
 		dst = append(dst, p.count)
 		for i := range int(p.count) {
-			b := p.at(i)
+			b := p.nth(i)
 			dst = be.AppendUint32(dst, uint32(b.firstSeq))
 			dst = be.AppendUint32(dst, uint32(b.lastSeq))
 			dst = be.AppendUint64(dst, uint64(b.firstOffset))
 			dst = be.AppendUint64(dst, uint64(b.lastOffset))
 			dst = be.AppendUint64(dst, uint64(b.timestamp))
 		}
+	}
+	dst = be.AppendUint32(dst, uint32(len(aborted)))
+	for _, a := range aborted {
+		dst = be.AppendUint64(dst, uint64(a.producer))
+		dst = be.AppendUint64(dst, uint64(a.first))
+		dst = be.AppendUint64(dst, uint64(a.last))
 	}
 	return dst
 }
@@ -58,8 +71,9 @@ func decodeCheckpoint(b []byte) (checkpointState, error) {
 	if len(b) < 1 {
 		return s, fmt.Errorf("%w: empty", errCheckpoint)
 	}
-	if b[0] != checkpointVersion {
-		return s, fmt.Errorf("%w: version %d, this program knows %d", errCheckpoint, b[0], checkpointVersion)
+	version := b[0]
+	if version != checkpointVersion && version != checkpointVersionV1 {
+		return s, fmt.Errorf("%w: version %d, this program knows %d to %d", errCheckpoint, version, checkpointVersionV1, checkpointVersion)
 	}
 	d := decoder{b: b[1:]}
 	for range d.count(checkpointEpochBytes) {
@@ -76,7 +90,11 @@ func decodeCheckpoint(b []byte) (checkpointState, error) {
 			return s, fmt.Errorf("%w: producer id %d does not ascend", errCheckpoint, id)
 		}
 		previous = id
-		p := &producer{epoch: int16(d.uint16()), touched: int64(d.uint64())}
+		p := newProducer(int16(d.uint16()))
+		p.touched = int64(d.uint64())
+		if version >= checkpointVersion {
+			p.coordinator, p.txnFirst = int32(d.uint32()), int64(d.uint64())
+		}
 		n := d.uint8()
 		if n > windowBatches {
 			return s, fmt.Errorf("%w: producer %d has %d batches, at most %d are kept", errCheckpoint, id, n, windowBatches)
@@ -86,9 +104,19 @@ func decodeCheckpoint(b []byte) (checkpointState, error) {
 		}
 		s.producers.byID[id] = p
 	}
+	if version >= checkpointVersion {
+		for range d.count(checkpointAbortedBytes) {
+			a := abortedTxn{int64(d.uint64()), int64(d.uint64()), int64(d.uint64())}
+			if n := len(s.txns.aborted); a.first > a.last || n > 0 && s.txns.aborted[n-1].last >= a.last {
+				return s, fmt.Errorf("%w: aborted transaction from %d to %d does not ascend", errCheckpoint, a.first, a.last)
+			}
+			s.txns.aborted = append(s.txns.aborted, a)
+		}
+	}
 	if d.short || len(d.b) > 0 {
 		return s, fmt.Errorf("%w: truncated=%t, %d bytes left over", errCheckpoint, d.short, len(d.b))
 	}
+	s.txns.restore(&s.producers)
 	return s, nil
 }
 

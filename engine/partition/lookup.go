@@ -18,18 +18,18 @@ type TimedOffset struct {
 
 // FirstAtOrAfter finds the first record whose timestamp is at least the given one. It may read the object store.
 func (p *Partition) FirstAtOrAfter(ctx context.Context, timestamp int64) (TimedOffset, bool, error) {
-	extent, ok, err := p.stream.FirstAtOrAfter(ctx, timestamp)
-	if err != nil || !ok || extent.First >= p.HighWatermark() {
-		return TimedOffset{}, false, err
-	}
 	judge := func(t int64, _ TimedOffset, _ bool) (take, stop bool) { return t >= timestamp, t >= timestamp }
-	found, ok, err := p.search(ctx, extent, judge)
-	if err == nil && !ok && extent.Next < p.HighWatermark() {
-		// The log start lies inside the batch, behind the record that the index meant: what follows may still have one. That is rare
-		// enough to read it all.
-		return p.search(ctx, s3stream.Extent{First: extent.Next, Next: p.HighWatermark()}, judge)
+	for from := int64(0); ; {
+		extent, ok, err := p.stream.FirstAtOrAfter(ctx, timestamp, from)
+		if err != nil || !ok || extent.First >= p.HighWatermark() {
+			return TimedOffset{}, false, err
+		}
+		found, ok, err := p.search(ctx, extent, judge)
+		if err != nil || ok {
+			return found, ok, err
+		}
+		from = extent.Next // the log start lies inside the batch, behind the record that the index meant
 	}
-	return found, ok, err
 }
 
 // MaxTimestamp finds the record with the largest timestamp, the first one of several. It may read the object store.
@@ -49,6 +49,9 @@ func (p *Partition) search(ctx context.Context, extent s3stream.Extent, judge fu
 	var it kproto.RecordIter
 	defer it.Close()
 	err = p.Scan(ctx, max(extent.First, start), min(extent.Next, p.HighWatermark()), func(b kproto.Batch) error {
+		if b.Count() == 0 { // emptied by log compaction
+			return nil
+		}
 		if config.TimestampType(b.TimestampType()) == config.LogAppendTime {
 			if take, stop := judge(b.MaxTimestamp(), best, found); take {
 				best, found = TimedOffset{max(b.BaseOffset(), start), b.MaxTimestamp()}, true
@@ -100,7 +103,7 @@ func (p *Partition) Scan(ctx context.Context, from, to int64, fn func(kproto.Bat
 			return fmt.Errorf("partition: read %s-%d from offset %d: %w", p.Topic, p.Index, from, err)
 		}
 		if len(slices) == 0 {
-			return fmt.Errorf("partition: %s-%d has no batch at offset %d, below its end %d", p.Topic, p.Index, from, to)
+			return nil // log compaction has left nothing up to there
 		}
 		next := from
 		for i := range slices {

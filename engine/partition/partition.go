@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/ringmq/ringmq/engine/config"
-	"github.com/ringmq/ringmq/engine/kproto"
 	"github.com/ringmq/ringmq/s3stream"
 )
 
@@ -20,7 +19,9 @@ type Options struct {
 	Index       int32
 	LeaderEpoch int32
 	StreamID    s3stream.StreamID
-	Config      config.TopicConfig
+	// Source hands the stream over; nil when nobody else has it.
+	Source s3stream.Source
+	Config config.TopicConfig
 	// ProducerExpiration drops the state of producers that have not written for so long. Default 24 h.
 	ProducerExpiration time.Duration
 	Logger             *slog.Logger
@@ -55,11 +56,40 @@ type Partition struct {
 
 	mu struct {
 		sync.Mutex
-		next      int64 // log end offset: the next offset to give
-		producers producers
-		epochs    epochCache
+		next int64 // log end offset: the next offset to give
+		checkpointState
+		// What came in since TakeLoad looked last.
+		bytesIn, produced int64
 	}
+	lso     lso
+	dirt    dirt
+	served  served
 	waiters waiters
+}
+
+// served is what went out since TakeLoad looked last.
+type served struct{ bytes, fetches atomic.Int64 }
+
+// Load is what a partition did in some time.
+type Load struct {
+	BytesIn, BytesOut int64
+	Requests          int64 // batches appended, and fetch responses with records of it
+}
+
+// Served counts a fetch response that carries records of the partition.
+func (p *Partition) Served(bytes int) {
+	p.served.bytes.Add(int64(bytes))
+	p.served.fetches.Add(1)
+}
+
+// TakeLoad returns what the partition did since the last call.
+func (p *Partition) TakeLoad() Load {
+	out := Load{BytesOut: p.served.bytes.Swap(0), Requests: p.served.fetches.Swap(0)}
+	p.mu.Lock()
+	out.BytesIn, out.Requests = p.mu.bytesIn, out.Requests+p.mu.produced
+	p.mu.bytesIn, p.mu.produced = 0, 0
+	p.mu.Unlock()
+	return out
 }
 
 // Open opens the partition's stream with the leader epoch and rebuilds the state: newest checkpoint, then the batches behind it.
@@ -80,13 +110,18 @@ func Open(ctx context.Context, storage *s3stream.Storage, opts Options) (*Partit
 		if err != nil {
 			return fmt.Errorf("partition: %s-%d: checkpoint at offset %d: %w", p.Topic, p.Index, opened.CheckpointOffset, err)
 		}
-		p.mu.producers, p.mu.epochs = state.producers, state.epochs
+		p.mu.checkpointState = state
 		return nil
 	}
-	stream, opened, err := storage.OpenStream(ctx, opts.StreamID, int64(opts.LeaderEpoch), p, s3stream.Replay{
-		Opened: restore,
-		Record: p.replay,
-	})
+	var stream *s3stream.Stream
+	var opened s3stream.Opened
+	var err error
+	replay := s3stream.Replay{Opened: restore, Record: p.replay, Digest: p.replayDigest}
+	if opts.Source != nil {
+		stream, opened, err = storage.TakeOverStream(ctx, opts.StreamID, int64(opts.LeaderEpoch), p, replay, opts.Source)
+	} else {
+		stream, opened, err = storage.OpenStream(ctx, opts.StreamID, int64(opts.LeaderEpoch), p, replay)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("partition: open %s-%d at leader epoch %d: %w", p.Topic, p.Index, p.LeaderEpoch, err)
 	}
@@ -98,27 +133,27 @@ func Open(ctx context.Context, storage *s3stream.Storage, opts Options) (*Partit
 	p.mu.next = opened.Next
 	p.mu.epochs.truncateFrom(opened.Next)
 	p.mu.epochs.assign(p.LeaderEpoch, opened.Next)
+	p.publishLocked()
 	p.mu.Unlock()
 	return p, nil
 }
 
 // replay applies one batch that lies behind the checkpoint to the state.
 func (p *Partition) replay(r s3stream.Record) error {
-	b := kproto.Batch(r.Payload)
-	if len(b) < kproto.BatchHeaderBytes {
-		return fmt.Errorf("partition: %s-%d: record at offset %d has %d bytes, a batch has at least %d", p.Topic, p.Index, r.First, len(b), kproto.BatchHeaderBytes)
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.mu.epochs.assign(b.PartitionLeaderEpoch(), r.First)
-	if id := b.ProducerID(); id >= 0 && !b.IsControl() {
-		known := p.mu.producers.record(id, b.ProducerEpoch(), b.BaseSequence(), b.LastSequence(), r.First, r.Next-1, p.opts.Now())
-		if config.TimestampType(b.TimestampType()) == config.LogAppendTime {
-			known.timestamp = b.MaxTimestamp()
-		}
+	if err := p.mu.apply(r, p.opts.Now()); err != nil {
+		return fmt.Errorf("partition: %s-%d: %w", p.Topic, p.Index, err)
 	}
 	p.mu.next = r.Next
 	return nil
+}
+
+// replayDigest is replay for all batches of a recovered tail from an offset on.
+func (p *Partition) replayDigest(d s3stream.Digest, from int64) {
+	p.mu.Lock()
+	d.(*Digest).addTo(&p.mu.checkpointState, from)
+	p.mu.Unlock()
 }
 
 // Config returns the topic's effective configuration.
@@ -130,9 +165,6 @@ func (p *Partition) SetConfig(c config.TopicConfig) { p.config.Store(&c) }
 // HighWatermark is the offset below which everything is durable and may be served.
 func (p *Partition) HighWatermark() int64 { return p.stream.Confirmed() }
 
-// LastStable is the last stable offset: the high watermark while no transaction is open.
-func (p *Partition) LastStable() int64 { return p.stream.Confirmed() }
-
 // LogStart is the first offset that may be read.
 func (p *Partition) LogStart() int64 { return p.stream.Start() }
 
@@ -142,6 +174,9 @@ func (p *Partition) LogEnd() int64 {
 	defer p.mu.Unlock()
 	return p.mu.next
 }
+
+// Stream names the stream of the partition.
+func (p *Partition) Stream() s3stream.StreamID { return p.stream.ID() }
 
 // SizeBytes is what the partition's live batches take, wherever they lie.
 func (p *Partition) SizeBytes() int64 { return p.stream.Sizes() }
@@ -186,6 +221,9 @@ func (p *Partition) ApplyRetention(ctx context.Context) (deletedTo int64, err er
 // Wake has every waiter look again.
 func (p *Partition) Wake() { p.waiters.wake() }
 
+// Pause ends the leadership as Resign does, but leaves waiting fetches alone: there is nobody yet to send them to.
+func (p *Partition) Pause() { p.closed.Store(true) }
+
 // Resign ends the leadership: from now on every call answers NOT_LEADER_OR_FOLLOWER, and waiting fetches are woken to say so.
 func (p *Partition) Resign() {
 	p.closed.Store(true)
@@ -206,7 +244,10 @@ func (p *Partition) Checkpoint() (int64, []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.mu.producers.expire(p.opts.Now() - p.opts.ProducerExpiration.Milliseconds())
-	return p.mu.next, appendCheckpoint(nil, &p.mu.producers, &p.mu.epochs)
+	if p.stream != nil { // else it is being opened
+		p.mu.txns.trim(p.stream.Start())
+	}
+	return p.mu.next, appendCheckpoint(nil, &p.mu.producers, &p.mu.epochs, p.mu.txns.aborted)
 }
 
 // Confirmed implements s3stream.Owner: the high watermark has moved.

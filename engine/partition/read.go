@@ -82,14 +82,22 @@ type Position struct {
 	HighWatermark, LastStable, LogStart int64
 }
 
+// end is where a reader ends: the last stable offset, when it wants committed records only.
+func (pos Position) end(committed bool) int64 {
+	if committed {
+		return pos.LastStable
+	}
+	return pos.HighWatermark
+}
+
 // Read appends whole batches from offset on to dst, at most maxBytes of them (but the first one in any case when atLeastOne), up to
-// the high watermark. It serves from memory only: ErrCold when the offset is not there. The caller releases the slices.
-func (p *Partition) Read(dst []s3stream.Slice, offset int64, maxBytes int, atLeastOne bool) ([]s3stream.Slice, Position, kproto.ErrorCode, error) {
+// the high watermark, or to the last stable offset when committed. It serves from memory only: ErrCold when the offset is not there. The caller releases the slices.
+func (p *Partition) Read(dst []s3stream.Slice, offset int64, maxBytes int, atLeastOne, committed bool) ([]s3stream.Slice, Position, kproto.ErrorCode, error) {
 	pos, code := p.admit(offset)
-	if code != kproto.None || offset >= pos.HighWatermark {
+	if code != kproto.None || offset >= pos.end(committed) {
 		return dst, pos, code, nil
 	}
-	out, err := p.stream.Read(dst, offset, pos.HighWatermark, maxBytes, atLeastOne)
+	out, err := p.stream.Read(dst, offset, pos.end(committed), maxBytes, atLeastOne)
 	if err != nil && !errors.Is(err, ErrCold) {
 		return dst, pos, readError(err), nil
 	}
@@ -97,12 +105,12 @@ func (p *Partition) Read(dst []s3stream.Slice, offset int64, maxBytes int, atLea
 }
 
 // ReadCold is Read from the object store.
-func (p *Partition) ReadCold(ctx context.Context, offset int64, maxBytes int, atLeastOne bool) ([]s3stream.Slice, Position, kproto.ErrorCode, error) {
+func (p *Partition) ReadCold(ctx context.Context, offset int64, maxBytes int, atLeastOne, committed bool) ([]s3stream.Slice, Position, kproto.ErrorCode, error) {
 	pos, code := p.admit(offset)
-	if code != kproto.None || offset >= pos.HighWatermark {
+	if code != kproto.None || offset >= pos.end(committed) {
 		return nil, pos, code, nil
 	}
-	out, err := p.stream.ReadCold(ctx, offset, pos.HighWatermark, maxBytes, atLeastOne)
+	out, err := p.stream.ReadCold(ctx, offset, pos.end(committed), maxBytes, atLeastOne)
 	if err != nil {
 		if c := readError(err); c != kproto.KafkaStorageError {
 			return nil, pos, c, nil
@@ -118,7 +126,7 @@ func (p *Partition) admit(offset int64) (Position, kproto.ErrorCode) {
 		return Position{-1, -1, -1}, kproto.NotLeaderOrFollower
 	}
 	hw := p.stream.Confirmed()
-	pos := Position{HighWatermark: hw, LastStable: hw, LogStart: p.stream.Start()}
+	pos := Position{HighWatermark: hw, LastStable: p.stable(hw), LogStart: p.stream.Start()}
 	if offset < pos.LogStart || (offset > hw && offset > p.LogEnd()) {
 		return pos, kproto.OffsetOutOfRange
 	}

@@ -140,12 +140,12 @@ func randomState(r *rand.Rand) (producers, epochCache) {
 func TestCheckpointRoundTrip(t *testing.T) {
 	for seed := range uint64(200) {
 		ps, es := randomState(rand.New(rand.NewPCG(seed, 1)))
-		encoded := appendCheckpoint(nil, &ps, &es)
+		encoded := appendCheckpoint(nil, &ps, &es, nil)
 		s, err := decodeCheckpoint(encoded)
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		if again := appendCheckpoint(nil, &s.producers, &s.epochs); !bytes.Equal(again, encoded) {
+		if again := appendCheckpoint(nil, &s.producers, &s.epochs, s.txns.aborted); !bytes.Equal(again, encoded) {
 			t.Fatalf("seed %d: encoded again it differs", seed)
 		}
 	}
@@ -153,7 +153,7 @@ func TestCheckpointRoundTrip(t *testing.T) {
 
 func TestCheckpointRefusesDamage(t *testing.T) {
 	ps, es := randomState(rand.New(rand.NewPCG(5, 5)))
-	encoded := appendCheckpoint(nil, &ps, &es)
+	encoded := appendCheckpoint(nil, &ps, &es, nil)
 	for n := range len(encoded) {
 		if _, err := decodeCheckpoint(encoded[:n]); err == nil {
 			t.Fatalf("the first %d of %d bytes decode", n, len(encoded))
@@ -167,14 +167,14 @@ func TestCheckpointRefusesDamage(t *testing.T) {
 func FuzzDecodeCheckpoint(f *testing.F) {
 	for seed := range uint64(4) {
 		ps, es := randomState(rand.New(rand.NewPCG(seed, 2)))
-		f.Add(appendCheckpoint(nil, &ps, &es))
+		f.Add(appendCheckpoint(nil, &ps, &es, nil))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := decodeCheckpoint(b)
 		if err != nil {
 			return
 		}
-		if got := appendCheckpoint(nil, &s.producers, &s.epochs); !bytes.Equal(got, b) {
+		if got := appendCheckpoint(nil, &s.producers, &s.epochs, s.txns.aborted); !bytes.Equal(got, b) {
 			t.Fatalf("re-encoding differs: %x, want %x", got, b)
 		}
 	})

@@ -3,6 +3,8 @@ package telemetry
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/ringmq/ringmq/engine/clientmetrics"
+	"github.com/ringmq/ringmq/kraft"
 	"github.com/ringmq/ringmq/netpoll"
 	"github.com/ringmq/ringmq/s3stream"
 	"github.com/ringmq/ringmq/wal"
@@ -10,11 +12,17 @@ import (
 
 // Sources are asked once at each scrape, from any goroutine, also while the node shuts down. A part that the node does not have is nil.
 type Sources struct {
-	WAL     func() wal.Stats
-	Storage func() s3stream.Stats
-	Network func() netpoll.Stats
-	Broker  func() Broker
-	Node    func() Node
+	WAL func() wal.Stats
+	// WALLatencies are those of the same log.
+	WALLatencies func() wal.Latencies
+	Storage      func() s3stream.Stats
+	Network      func() netpoll.Stats
+	Broker       func() Broker
+	Node         func() Node
+	// Clients are the metrics that clients pushed.
+	Clients func(func(clientmetrics.Sample)) clientmetrics.Stats
+	// Balancer is that of the node's controller.
+	Balancer func() kraft.BalancerStats
 }
 
 // Broker is a snapshot of the broker's own counters.
@@ -25,6 +33,20 @@ type Broker struct {
 	ProducedBatches               int64
 	ProducedBytes, FetchedBytes   int64
 	OpenPartitions, ParkedClients int
+	AcksHeld                      bool  // acknowledgements are held back now
+	AckHolds                      int64 // times that this began
+	Cleaner                       Cleaner
+	Quotas                        []Quota
+	Shares                        Shares
+}
+
+// Quota is what clients do that a quota limits, and those who share it: all of a user's clients when ClientID is empty, all users when User is.
+type Quota struct {
+	Kind           string // Kafka's: Produce, Fetch, Request, ControllerMutation
+	User, ClientID string
+	Limit          float64
+	Value          float64 // bytes a second, percent of a processor, or tokens that are left
+	ThrottleMillis float64 // average of the last minute
 }
 
 // Requests counts the requests of one API.
@@ -38,6 +60,14 @@ type Node struct {
 	Cluster, Roles     string
 	ID                 int32
 	Topics, Partitions int
+	Offline            []Offline
+}
+
+// Offline counts the partitions that nobody serves for one reason because of one broker.
+type Offline struct {
+	Broker     int32
+	Reason     string
+	Partitions int
 }
 
 // collector turns snapshots into metrics.
@@ -52,8 +82,14 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	if c.from.Node != nil {
 		out.node(c.from.Node())
 	}
+	if c.from.Balancer != nil {
+		out.balancer(c.from.Balancer())
+	}
 	if c.from.WAL != nil {
 		out.wal(c.from.WAL())
+	}
+	if c.from.WALLatencies != nil {
+		out.walLatencies(c.from.WALLatencies())
 	}
 	if c.from.Storage != nil {
 		out.storage(c.from.Storage())
@@ -63,6 +99,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if c.from.Broker != nil {
 		out.broker(c.from.Broker())
+	}
+	if c.from.Clients != nil {
+		out.clients(c.from.Clients)
 	}
 }
 
@@ -95,4 +134,11 @@ func truth(b bool) int {
 		return 1
 	}
 	return 0
+}
+
+// Shares is what share groups do on a node.
+type Shares struct {
+	Groups, Sessions, Partitions, Locked, States int
+	Acquired, Expired                            int64    // records
+	Acknowledged                                 [5]int64 // records, by type
 }

@@ -12,5 +12,5 @@
 //
 //	server.go      the endpoint
 //	collector.go   how a snapshot becomes metrics
-//	wal.go, storage.go, network.go, broker.go   one part each
+//	wal.go, storage.go, network.go, broker.go, balancer.go   one part each
 package telemetry

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ringmq/ringmq/kraft"
 	"github.com/ringmq/ringmq/netpoll"
 	"github.com/ringmq/ringmq/s3stream"
 	"github.com/ringmq/ringmq/wal"
@@ -65,8 +66,15 @@ func TestParts(t *testing.T) {
 			WAL:     func() wal.Stats { return wal.Stats{Mode: wal.ModeURing, State: wal.StateReady, Used: 7, Appends: 8} },
 			Storage: func() s3stream.Stats { return s3stream.Stats{PendingBytes: 9, HotReads: 3} },
 			Network: func() netpoll.Stats { return netpoll.Stats{Connections: 5, Closed: netpoll.Closed{Idle: 2}} },
-			Broker:  func() Broker { return Broker{Requests: []Requests{{"Produce", 4}}, WALFull: 6} },
-			Node:    func() Node { return Node{Cluster: "c", ID: 3, Roles: "broker", Topics: 2} },
+			Broker: func() Broker {
+				return Broker{Requests: []Requests{{"Produce", 4}}, WALFull: 6, Quotas: []Quota{
+					{Kind: "Produce", User: "u", Limit: 1000, Value: 1500, ThrottleMillis: 250}, {Kind: "ControllerMutation", ClientID: "c", Value: -1},
+				}}
+			},
+			Balancer: func() kraft.BalancerStats {
+				return kraft.BalancerStats{Active: true, Rounds: 11, Done: 12, Imbalance: 0.25}
+			},
+			Node: func() Node { return Node{Cluster: "c", ID: 3, Roles: "broker", Topics: 2} },
 		},
 	}))
 	wants(t, text,
@@ -75,6 +83,10 @@ func TestParts(t *testing.T) {
 		`ringmq_storage_reads_total{from="hot",zone="a"} 3`, `ringmq_network_connections{zone="a"} 5`,
 		`ringmq_network_closed_connections_total{reason="idle",zone="a"} 2`, `ringmq_broker_requests_total{api="Produce",zone="a"} 4`,
 		`ringmq_broker_wal_full_waits_total{zone="a"} 6`, `ringmq_node_info{cluster="c",node="3",roles="broker",zone="a"} 1`, `ringmq_cluster_topics{zone="a"} 2`,
+		`ringmq_balancer_active{zone="a"} 1`, `ringmq_balancer_rounds_total{zone="a"} 11`, `ringmq_balancer_moves_total{outcome="done",zone="a"} 12`,
+		`ringmq_balancer_imbalance_ratio{zone="a"} 0.25`,
+		`kafka_server_produce_byte_rate{client_id="",user="u",zone="a"} 1500`, `kafka_server_produce_throttle_time{client_id="",user="u",zone="a"} 250`,
+		`kafka_server_produce_quota{client_id="",user="u",zone="a"} 1000`, `kafka_server_controllermutation_tokens{client_id="c",user="",zone="a"} -1`,
 		`go_sched_pauses_total_gc_seconds_bucket{zone="a",le="`, `go_goroutines{zone="a"}`, `process_resident_memory_bytes{zone="a"}`, `process_open_fds{zone="a"}`,
 	)
 	if text := scrape(t, listen(t, Options{})); strings.Contains(text, "ringmq_") || strings.Contains(text, "kafka_") {
@@ -90,7 +102,8 @@ func TestFallbackIsVisible(t *testing.T) {
 	}
 	defer l.Close(true)
 	s := listen(t, Options{Sources: Sources{WAL: l.Stats}})
-	wants(t, scrape(t, s), `ringmq_wal_mode{mode="io_uring"} 0`, `ringmq_wal_mode{mode="pwrite"} 1`, `ringmq_wal_state{state="opened"} 1`, "ringmq_wal_disk_info{")
+	wants(t, scrape(t, s), `ringmq_wal_mode{mode="io_uring"} 0`, `ringmq_wal_mode{mode="pwrite"} 1`,
+		`ringmq_wal_sync{because="not measured",method="dsync"} 1`, `ringmq_wal_sync{because="not measured",method="fdatasync"} 0`, `ringmq_wal_state{state="opened"} 1`, "ringmq_wal_disk_info{")
 	if err := l.Recover(t.Context(), func(wal.Entry) error { return nil }); err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 var (
 	ErrForeign = errors.New("storagedir: directory belongs to another cluster or node")
 	ErrInUse   = errors.New("storagedir: directory is in use by another process")
+	ErrNoID    = errors.New("storagedir: nobody gives the id of the cluster")
 	ErrCorrupt = errors.New("storagedir: bad meta.properties")
 )
 
@@ -35,6 +36,7 @@ type Options struct {
 	Dirs      []string // absolute, at least one; created when missing
 	NodeID    int32
 	ClusterID string // "" accepts what the directories say and generates one when they say nothing
+	Given     bool   // refuse to generate a cluster id: a node of several that chose its own would be alone in its cluster
 	ReadOnly  bool   // judge only: lock nothing, create nothing; missing identities are reported in Storage.Unformatted
 }
 
@@ -108,6 +110,9 @@ func (s *Storage) open(o Options) error {
 		}
 	}
 	if s.ClusterID == "" && !o.ReadOnly {
+		if o.Given {
+			return fmt.Errorf("%w: set cluster.id, the same on every node (for a new cluster: cluster.id=%s)", ErrNoID, NewID())
+		}
 		s.ClusterID = NewID()
 	}
 	for i, dir := range o.Dirs {

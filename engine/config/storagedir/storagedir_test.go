@@ -46,6 +46,19 @@ func TestGivenClusterID(t *testing.T) {
 	}
 }
 
+// TestNoID: a node of several does not choose an id by itself, and leaves the directory as it is; what the directory says is enough.
+func TestNoID(t *testing.T) {
+	dir := t.TempDir()
+	_, err := Open(Options{Dirs: []string{dir}, NodeID: 0, Given: true})
+	if !errors.Is(err, ErrNoID) || !strings.Contains(err.Error(), "cluster.id=") {
+		t.Fatalf("got %v", err)
+	}
+	open(t, Options{Dirs: []string{dir}, NodeID: 0, ClusterID: "A", Given: true}).Close()
+	if s := open(t, Options{Dirs: []string{dir}, NodeID: 0, Given: true}); s.ClusterID != "A" {
+		t.Fatalf("%+v", s)
+	}
+}
+
 func TestRefused(t *testing.T) {
 	const good = "cluster.id=A\nnode.id=1\nversion=1\ndirectory.id=d\n"
 	tests := []struct {

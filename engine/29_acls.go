@@ -1,0 +1,100 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ringmq/ringmq/engine/kproto"
+	"github.com/ringmq/ringmq/kraft"
+)
+
+// DescribeAcls (key 29), CreateAcls (key 30), DeleteAcls (key 31), versions 1 to 3: the entries are in the metadata, the controller changes them.
+// Without an authorizer all three answer SECURITY_DISABLED, as in Kafka.
+
+const noAuthorizer = "No Authorizer is configured."
+
+func describeACLs(r *request) {
+	req, b := r.body.(*kmsg.DescribeACLsRequest), r.broker
+	resp := kmsg.NewPtrDescribeACLsResponse()
+	fail := func(code kproto.ErrorCode, message string) {
+		resp.ErrorCode, resp.ErrorMessage = int16(code), &message
+		r.reply(resp)
+	}
+	if b.authorizer == nil {
+		fail(kproto.SecurityDisabled, noAuthorizer)
+		return
+	}
+	f := kraft.ACLFilter{
+		Resource: req.ResourceType, Pattern: req.ResourcePatternType, Name: req.ResourceName, Principal: req.Principal, Host: req.Host,
+		Operation: req.Operation, Permission: req.PermissionType,
+	}
+	if err := f.Check(); err != nil {
+		fail(kproto.InvalidRequest, err.Error())
+		return
+	}
+	kraft.EveryACL(b.node.Image(), func(e kraft.ACL) bool {
+		if !f.Matches(e) {
+			return true
+		}
+		n := len(resp.Resources)
+		if n == 0 || resp.Resources[n-1].ResourceName != e.Name || resp.Resources[n-1].ResourceType != e.Resource || resp.Resources[n-1].ResourcePatternType != e.Pattern {
+			res := kmsg.NewDescribeACLsResponseResource()
+			res.ResourceType, res.ResourcePatternType, res.ResourceName = e.Resource, e.Pattern, e.Name
+			resp.Resources = append(resp.Resources, res)
+		}
+		entry := kmsg.NewDescribeACLsResponseResourceACL()
+		entry.Principal, entry.Host, entry.Operation, entry.PermissionType = e.Principal, e.Host, e.Operation, e.Permission
+		last := &resp.Resources[len(resp.Resources)-1]
+		last.ACLs = append(last.ACLs, entry)
+		return true
+	})
+	r.reply(resp)
+}
+
+func createACLs(r *request) {
+	changeACLs(r, "created", failACLCreations)
+}
+
+func deleteACLs(r *request) {
+	changeACLs(r, "deleted", failACLDeletions)
+}
+
+// changeACLs hands a change to the controller; fail answers each entry of the request with an error.
+func changeACLs[R kmsg.Response](r *request, what string, fail func(*request, R, kproto.ErrorCode, string)) {
+	b := r.broker
+	failed := func(code kproto.ErrorCode, message string) {
+		resp := r.body.ResponseKind()
+		fail(r, resp.(R), code, message)
+		r.reply(resp)
+	}
+	if b.authorizer == nil {
+		failed(kproto.SecurityDisabled, noAuthorizer)
+		return
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, b.cfg.Quorum.RequestTimeout)
+	defer cancel()
+	resp, code, message := b.forward(ctx, r.body)
+	if code != kproto.None {
+		failed(code, message)
+		return
+	}
+	b.log.Info("access control entries "+what, "principal", r.conn.principal)
+	r.reply(resp)
+}
+
+func failACLCreations(r *request, resp *kmsg.CreateACLsResponse, code kproto.ErrorCode, message string) {
+	for range r.body.(*kmsg.CreateACLsRequest).Creations {
+		out := kmsg.NewCreateACLsResponseResult()
+		out.ErrorCode, out.ErrorMessage = int16(code), &message
+		resp.Results = append(resp.Results, out)
+	}
+}
+
+func failACLDeletions(r *request, resp *kmsg.DeleteACLsResponse, code kproto.ErrorCode, message string) {
+	for range r.body.(*kmsg.DeleteACLsRequest).Filters {
+		out := kmsg.NewDeleteACLsResponseResult()
+		out.ErrorCode, out.ErrorMessage = int16(code), &message
+		resp.Results = append(resp.Results, out)
+	}
+}
