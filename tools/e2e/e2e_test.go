@@ -11,31 +11,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ringmq/ringmq/bench/lab/labtest"
 	"github.com/ringmq/ringmq/bench/proc"
 	"github.com/ringmq/ringmq/tools/javakit"
 )
 
 var binary string // of the server
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		if binary = os.Getenv("RINGMQ_BINARY"); binary != "" {
-			return m.Run()
-		}
-		dir, err := os.MkdirTemp("", "ringmq-e2e-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		binary = filepath.Join(dir, "ringmq")
-		if out, err := exec.Command("go", "build", "-ldflags=-checklinkname=0", "-o", binary, "../ringmq").CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build the server: %v\n%s", err, out)
-			return 1
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { labtest.Main(m, &binary) }
 
 // stores are where nodes keep their objects; each returns the setting that says so.
 var stores = []struct {
@@ -49,7 +32,7 @@ var stores = []struct {
 			if os.Getenv("CI") == "true" {
 				t.Fatal(err)
 			}
-			t.Skipf("MINIO TESTS SKIPPED: %v", err)
+			t.Skipf("SKIPPED: what runs on MinIO: %v", err)
 		}
 		t.Cleanup(m.Kill)
 		return []string{"s3.data.buckets=" + m.BucketURI()}
@@ -221,7 +204,7 @@ func TestKcat(t *testing.T) {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)
 		}
-		t.Skipf("KCAT TESTS SKIPPED: %v", err)
+		t.Skipf("SKIPPED: librdkafka; it needs kcat: %v", err)
 	}
 	for _, store := range stores {
 		t.Run(store.name, func(t *testing.T) {

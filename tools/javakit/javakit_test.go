@@ -82,7 +82,7 @@ func TestMissingJava(t *testing.T) {
 func TestMissingMaven(t *testing.T) {
 	java, err := findJava(t.Context())
 	if err != nil {
-		t.Skipf("JAVA TESTS SKIPPED: %v", err)
+		t.Skipf("SKIPPED: the message about missing Maven; it needs Java: %v", err)
 	}
 	bin := t.TempDir()
 	if err := os.Symlink(java, bin+"/java"); err != nil {

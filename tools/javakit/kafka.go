@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/ringmq/ringmq/tools/freeport"
 )
 
 // KafkaOptions describe a whole Apache Kafka node for side-by-side questions.
@@ -103,7 +104,7 @@ func (k *Kit) startKafka(ctx context.Context, o KafkaOptions) (*Kafka, error) {
 	if n.log, err = os.Create(n.LogFile); err != nil {
 		return nil, fmt.Errorf("javakit: %w", err)
 	}
-	if n.process, err = start(k.Java, args, nil, n.log, n.log); err != nil {
+	if n.process, err = start(k.Java, args, nil, nil, n.log, n.log); err != nil {
 		n.log.Close()
 		return nil, err
 	}
@@ -161,16 +162,14 @@ func writeProperties(path string, props map[string]string) error {
 	return nil
 }
 
-// freePorts returns n different ports that were free a moment ago.
+// freePorts returns n different ports.
 func freePorts(n int) ([]int, error) {
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+	ports := make([]int, n)
+	for i := range ports {
+		var err error
+		if ports[i], err = freeport.Get(); err != nil {
 			return nil, fmt.Errorf("javakit: %w", err)
 		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
 	}
 	return ports, nil
 }

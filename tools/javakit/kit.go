@@ -22,6 +22,9 @@ import (
 // KafkaVersion is the version of the tools and of the broker, as pom.xml names it.
 const KafkaVersion = "4.3.1"
 
+// OldKafkaVersion is the last release before version 4, whose clients are still everywhere.
+const OldKafkaVersion = "3.9.2"
+
 // minJava is what Kafka 4's tools and broker need.
 const minJava = 17
 
@@ -35,14 +38,32 @@ var (
 //go:embed pom.xml
 var pom []byte
 
+//go:embed apps.xml
+var appsPOM []byte
+
 //go:embed log4j2.properties
 var log4j []byte
+
+// Set is a list of artifacts that come together on a class path.
+type Set struct {
+	name    string // of the cached files
+	version string // of Kafka
+	pom     []byte
+}
+
+// The sets that there are. ToolSet is the smallest; the others are resolved only when a test asks for them.
+var (
+	ToolSet   = Set{name: KafkaVersion, version: KafkaVersion, pom: pom}                     // command line tools and the broker
+	AppSet    = Set{name: "apps-" + KafkaVersion, version: KafkaVersion, pom: appsPOM}       // these, and Streams, Connect and MirrorMaker
+	OldAppSet = Set{name: "apps-" + OldKafkaVersion, version: OldKafkaVersion, pom: appsPOM} // the same of OldKafkaVersion
+)
 
 // Kit knows how to start Java with Kafka on its class path.
 type Kit struct {
 	Java      string // path of the java program
 	ClassPath string
 	logConfig string // path of the log4j2 configuration
+	Version   string // of Kafka
 }
 
 // CacheDir is where resolved class paths are kept: $RINGMQ_CACHE/java, else ~/.cache/ringmq/java.
@@ -57,8 +78,11 @@ func CacheDir() (string, error) {
 	return filepath.Join(home, ".cache", "ringmq", "java"), nil
 }
 
-// Open finds Java and the class path, resolving it when it is not cached. The error wraps ErrNoJava, ErrNoMaven or ErrUnresolve.
-func Open(ctx context.Context) (*Kit, error) {
+// Open is OpenSet of ToolSet.
+func Open(ctx context.Context) (*Kit, error) { return OpenSet(ctx, ToolSet) }
+
+// OpenSet finds Java and the class path of a set, resolving it when it is not cached. The error wraps ErrNoJava, ErrNoMaven or ErrUnresolve.
+func OpenSet(ctx context.Context, set Set) (*Kit, error) {
 	java, err := findJava(ctx)
 	if err != nil {
 		return nil, err
@@ -75,14 +99,14 @@ func Open(ctx context.Context) (*Kit, error) {
 		return nil, err
 	}
 	defer unlock()
-	sum := sha256.Sum256(append(append([]byte(nil), pom...), log4j...))
-	base := filepath.Join(dir, KafkaVersion+"-"+hex.EncodeToString(sum[:6]))
-	k := &Kit{Java: java, logConfig: base + ".log4j2.properties"}
+	sum := sha256.Sum256(append(append([]byte(nil), set.pom...), log4j...))
+	base := filepath.Join(dir, set.name+"-"+hex.EncodeToString(sum[:6]))
+	k := &Kit{Java: java, logConfig: base + ".log4j2.properties", Version: set.version}
 	if cp, ok := cached(base + ".cp"); ok {
 		k.ClassPath = cp
 		return k, nil
 	}
-	if k.ClassPath, err = resolve(ctx, base); err != nil {
+	if k.ClassPath, err = resolve(ctx, set, base); err != nil {
 		return nil, err
 	}
 	if err := os.WriteFile(k.logConfig, log4j, 0o644); err != nil {
@@ -98,22 +122,28 @@ func Open(ctx context.Context) (*Kit, error) {
 	return k, nil
 }
 
-// ForTest opens the kit. Without Java or the artifacts it skips the test, or fails it when CI=true.
+// ForTest is ForTestOf of ToolSet.
 func ForTest(t testing.TB) *Kit {
 	t.Helper()
+	return ForTestOf(t, ToolSet)
+}
+
+// ForTestOf opens the kit of a set. Without Java or the artifacts it skips the test, or fails it when CI=true.
+func ForTestOf(t testing.TB, set Set) *Kit {
+	t.Helper()
 	if testing.Short() {
-		t.Skip("Java tools are not run in short mode")
+		t.Skip("SKIPPED by -short: what uses Kafka's Java tools, which take seconds to start")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	k, err := Open(ctx)
+	k, err := OpenSet(ctx, set)
 	if err == nil {
 		return k
 	}
 	if os.Getenv("CI") == "true" {
 		t.Fatalf("%v (with CI=true Java tests are not skipped)", err)
 	}
-	t.Skipf("JAVA TESTS SKIPPED: %v", err)
+	t.Skipf("SKIPPED: what uses Kafka's Java tools: %v", err)
 	return nil
 }
 
@@ -159,7 +189,7 @@ func cached(file string) (string, bool) {
 }
 
 // resolve has Maven download the artifacts and write the class path.
-func resolve(ctx context.Context, base string) (string, error) {
+func resolve(ctx context.Context, set Set, base string) (string, error) {
 	mvn, err := exec.LookPath("mvn")
 	if err != nil {
 		return "", fmt.Errorf("%w: install Maven; it is needed once, to fetch Kafka's Java tools (%w)", ErrNoMaven, err)
@@ -170,10 +200,10 @@ func resolve(ctx context.Context, base string) (string, error) {
 	}
 	defer os.RemoveAll(dir)
 	file, out := filepath.Join(dir, "pom.xml"), filepath.Join(dir, "cp")
-	if err := os.WriteFile(file, pom, 0o644); err != nil {
+	if err := os.WriteFile(file, set.pom, 0o644); err != nil {
 		return "", fmt.Errorf("javakit: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, mvn, "-q", "-B", "-f", file, "dependency:build-classpath", "-Dmdep.includeScope=runtime", "-Dmdep.outputFile="+out)
+	cmd := exec.CommandContext(ctx, mvn, "-q", "-B", "-f", file, "-Dkafka.version="+set.version, "dependency:build-classpath", "-Dmdep.includeScope=runtime", "-Dmdep.outputFile="+out)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: mvn: %w: %s", ErrUnresolve, err, firstLine(text))
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"runtime"
 	"slices"
@@ -28,6 +29,7 @@ var mains = map[string]string{
 	"kafka-consumer-groups":            "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
 	"kafka-consumer-perf-test":         "org.apache.kafka.tools.ConsumerPerformance",
 	"kafka-delete-records":             "org.apache.kafka.tools.DeleteRecordsCommand",
+	"kafka-delegation-tokens":          "org.apache.kafka.tools.DelegationTokenCommand",
 	"kafka-dump-log":                   "org.apache.kafka.tools.DumpLogSegments",
 	"kafka-e2e-latency":                "org.apache.kafka.tools.EndToEndLatency",
 	"kafka-features":                   "org.apache.kafka.tools.FeatureCommand",
@@ -39,7 +41,9 @@ var mains = map[string]string{
 	"kafka-producer-perf-test":         "org.apache.kafka.tools.ProducerPerformance",
 	"kafka-reassign-partitions":        "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
 	"kafka-replica-verification":       "org.apache.kafka.tools.ReplicaVerificationTool",
+	"kafka-share-groups":               "org.apache.kafka.tools.consumer.group.ShareGroupCommand",
 	"kafka-storage":                    "kafka.tools.StorageTool",
+	"kafka-streams-application-reset":  "org.apache.kafka.tools.StreamsResetter",
 	"kafka-streams-groups":             "org.apache.kafka.tools.streams.StreamsGroupCommand",
 	"kafka-topics":                     "org.apache.kafka.tools.TopicCommand",
 	"kafka-transactions":               "org.apache.kafka.tools.TransactionsCommand",
@@ -60,6 +64,15 @@ func Tools() []string {
 	return names
 }
 
+// Main is the class behind one of Kafka's scripts, with or without .sh.
+func Main(tool string) (string, error) {
+	class, ok := mains[strings.TrimSuffix(tool, ".sh")]
+	if !ok {
+		return "", fmt.Errorf("javakit: no tool %q; known: %s", tool, strings.Join(Tools(), ", "))
+	}
+	return class, nil
+}
+
 // Command is one run of a Java program.
 type Command struct {
 	// Tool is the name of one of Kafka's scripts, with or without .sh. Or Main is a class.
@@ -76,6 +89,8 @@ type Command struct {
 	JVM []string
 	// LogLevel of the program's own log. Default WARN.
 	LogLevel string
+	// Env are further variables of its environment, key=value.
+	Env []string
 }
 
 // Result is what a program printed and how it ended.
@@ -101,7 +116,7 @@ func (k *Kit) Run(ctx context.Context, c Command) (Result, error) {
 		return Result{}, err
 	}
 	var stdout, stderr limited
-	p, err := start(k.Java, args, c.Stdin, tee(&stdout, c.Stdout), tee(&stderr, c.Stderr))
+	p, err := start(k.Java, args, c.Env, c.Stdin, tee(&stdout, c.Stdout), tee(&stderr, c.Stderr))
 	if err != nil {
 		return Result{}, err
 	}
@@ -122,9 +137,9 @@ func (k *Kit) Tool(ctx context.Context, name string, args ...string) (Result, er
 func (k *Kit) arguments(c Command) ([]string, error) {
 	main := c.Main
 	if c.Tool != "" {
-		var ok bool
-		if main, ok = mains[strings.TrimSuffix(c.Tool, ".sh")]; !ok {
-			return nil, fmt.Errorf("javakit: no tool %q; known: %s", c.Tool, strings.Join(Tools(), ", "))
+		var err error
+		if main, err = Main(c.Tool); err != nil {
+			return nil, err
 		}
 	}
 	heap := c.HeapMB
@@ -154,9 +169,12 @@ type process struct {
 
 // start runs the child from a locked thread: the kernel sends the death signal when the thread that started it ends, so that thread
 // waits for the child.
-func start(path string, args []string, stdin io.Reader, stdout, stderr io.Writer) (*process, error) {
+func start(path string, args, env []string, stdin io.Reader, stdout, stderr io.Writer) (*process, error) {
 	p := &process{cmd: exec.Command(path, args...), done: make(chan struct{})}
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, stdout, stderr
+	if len(env) > 0 {
+		p.cmd.Env = append(os.Environ(), env...)
+	}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	p.cmd.WaitDelay = 5 * time.Second
 	started := make(chan error)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"go/ast"
 	"go/format"
 	"go/parser"
 	"go/token"
@@ -80,7 +81,7 @@ var allowedInTests = map[string][]string{
 }
 
 // leaves are packages of ours that import nothing of ours and may be imported from anywhere.
-var leaves = []string{"wal/invariants", "engine/kproto"}
+var leaves = []string{"wal/invariants", "engine/kproto", "netpoll/tlstest", "tools/freeport", "tools/waittest"}
 
 // TestArrows: imports point down only (the picture is in the README of the repository's layout, design section 2).
 func TestArrows(t *testing.T) {
@@ -200,6 +201,45 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// skipReason is how the reason of a skip begins. What follows says what is not tested, and what is missing or why.
+var skipReason = regexp.MustCompile("^[\"`]SKIPPED(:| by -short:| in part:) .{15}")
+
+// TestSkips: a test that skips says what is not tested, in words that a search of the output finds.
+func TestSkips(t *testing.T) {
+	for path, b := range files(t) {
+		if filepath.Ext(path) != ".go" {
+			continue
+		}
+		fset := token.NewFileSet()
+		f, err := parser.ParseFile(fset, path, b, parser.SkipObjectResolution)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		if !slices.ContainsFunc(f.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"testing"` }) {
+			continue
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			name, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok || !slices.Contains([]string{"Skip", "Skipf", "SkipNow"}, name.Sel.Name) {
+				return true
+			}
+			if len(call.Args) > 0 {
+				if text, ok := call.Args[0].(*ast.BasicLit); ok && skipReason.MatchString(text.Value) {
+					return true
+				}
+			}
+			t.Errorf("%s: write %s(\"SKIPPED: <what is not tested, and what is missing>\") or (\"SKIPPED by -short: <what is not tested, and why>\")",
+				fset.Position(call.Pos()), name.Sel.Name)
+			return true
+		})
+	}
+}
+
 // text are the files that are read.
 var text = []string{".go", ".md", ".sh", ".xml", ".properties", ".service", ".conf", ".json", ".yaml", ".yml", ".mod", ""}
 
@@ -238,3 +278,50 @@ func files(t *testing.T) map[string][]byte {
 	}
 	return out
 }
+
+// TestSettingsAreRead: every field of the configuration's structs is read outside of package config. A key that is documented as used, and whose value
+// nobody looks at, would be a promise that is not kept.
+func TestSettingsAreRead(t *testing.T) {
+	fields := map[string]string{} // name to where it is
+	read := map[string]bool{}
+	for path, b := range files(t) {
+		if filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		fset := token.NewFileSet()
+		f, err := parser.ParseFile(fset, path, b, parser.SkipObjectResolution)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		settings := strings.HasSuffix(path, "engine/config/config.go")
+		ast.Inspect(f, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.SelectorExpr:
+				if !strings.Contains(path, "engine/config/") {
+					read[n.Sel.Name] = true
+				}
+			case *ast.StructType:
+				for _, field := range n.Fields.List {
+					for _, name := range field.Names {
+						if settings && name.IsExported() {
+							fields[name.Name] = fset.Position(name.Pos()).String()
+						}
+					}
+				}
+			}
+			return true
+		})
+	}
+	if len(fields) < 100 {
+		t.Fatalf("%d fields found in engine/config/config.go, want more than 100", len(fields))
+	}
+	for name, at := range fields {
+		if !read[name] && !slices.Contains(resolvedByConfig, name) {
+			t.Errorf("%s: nothing reads %s: give its key an effect, or no field and no Use", at, name)
+		}
+	}
+}
+
+// resolvedByConfig are fields of which package config itself makes what the others read.
+var resolvedByConfig = []string{"ControllerProtocol"}

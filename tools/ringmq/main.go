@@ -14,5 +14,5 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	p := cli.Program{Stdout: os.Stdout, Stderr: os.Stderr, Env: os.Getenv, Serve: serve, Executable: os.Executable}
-	os.Exit(p.Main(ctx, os.Args))
+	os.Exit(p.Main(ctx, hideArgs()))
 }

@@ -49,6 +49,7 @@ func main() {
 	flag.StringVar(&o.cases, "cases", "", "only cases whose names begin with one of these, separated by commas")
 	flag.StringVar(&o.Out, "out", "", "directory for the results; default: .run/bench/<time>")
 	flag.StringVar(&o.Work, "work", ".run/bench/work", "directory for the servers' data")
+	flag.StringVar(&o.MinIODir, "minio-dir", "", "directory for MinIO's data, for example on a device of its own; default: in -work, on the device of the write-ahead log")
 	flag.StringVar(&o.Binary, "binary", "bin/ringmq", "the RingMQ binary")
 	flag.Var(&o.ringmqSet, "ringmq-set", "key=value for RingMQ, may be repeated")
 	flag.Var(&o.kafkaSet, "kafka-set", "key=value for Kafka, may be repeated")

@@ -17,14 +17,14 @@ import (
 func TestSmoke(t *testing.T) {
 	binary := os.Getenv("RINGMQ_BINARY")
 	if binary == "" || testing.Short() {
-		t.Skip("set RINGMQ_BINARY to the server's binary to run")
+		t.Skip("SKIPPED: the benchmark's machinery against the real server; it needs its path in RINGMQ_BINARY, and no -short")
 	}
 	kit := javakit.ForTest(t)
 	tools := t.TempDir()
 	if out, err := exec.Command("go", "build", "-o", tools+string(filepath.Separator), "../../bench/probe", "../../bench/load", "../../bench/floor").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	o := side.Options{Out: t.TempDir(), Work: t.TempDir(), Rounds: 1, Targets: []string{"ringmq"}, Cases: []string{"idle", "probe", "java-5000", "java-e2e", "load", "java-batch", "java-consume", "partitions", "fairness"},
+	o := side.Options{Out: t.TempDir(), Work: t.TempDir(), Rounds: 1, Targets: []string{"ringmq"}, Cases: []string{"idle", "probe", "java-5000", "java-e2e", "load", "java-batch", "java-consume", "partitions", "fairness", "secure", "txn", "cleaning"},
 		Profile: side.Smoke, Binary: binary, Tools: tools, Java: kit.Java, ClassPath: kit.ClassPath, Versions: versions(t.Context(), binary, kit)}
 	o.Profile.Cold = false // needs root
 	o.Tool = func(ctx context.Context, name string, args ...string) (string, error) {
@@ -42,7 +42,8 @@ func TestSmoke(t *testing.T) {
 			t.Errorf("%s: %s", rec.Case, rec.Error)
 		}
 	}
-	for _, name := range []string{"start", "idle", "probe-1", "probe-1000", "probe-5000", "probe-64", "java-5000", "java-e2e", "load", "java-batch", "java-consume", "life", "partitions", "fairness"} {
+	for _, name := range []string{"start", "idle", "probe-1", "probe-1000", "probe-5000", "probe-64", "java-5000", "java-e2e", "load", "java-batch", "java-consume", "life", "partitions", "fairness",
+		"secure-acl", "secure-quota", "secure-tls", "txn-5000", "cleaning"} {
 		if !seen[name] {
 			t.Errorf("case %s was not run", name)
 		}

@@ -36,6 +36,9 @@ func run(ctx context.Context, args []string) (int, error) {
 	}
 	switch args[0] {
 	case "resolve":
+		if _, err := javakit.OpenSet(ctx, javakit.AppSet); err != nil {
+			return 1, err
+		}
 		return 0, nil
 	case "broker":
 		return broker(ctx, kit, args[1:])

@@ -1,15 +1,15 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"net/url"
+	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ringmq/ringmq/engine"
 	"github.com/ringmq/ringmq/engine/config"
 	"github.com/ringmq/ringmq/engine/config/storagedir"
 	"github.com/ringmq/ringmq/s3stream/objstore"
@@ -17,139 +17,160 @@ import (
 
 // s3URLFlags are the flags of generate-s3-url.
 type s3URLFlags struct {
-	accessKey, secretKey, region, protocol, endpoint, dataBucket, opsBucket string
-	pathStyle                                                               bool
+	accessKey, secretKey, credentialsFile, caFile        string
+	region, protocol, endpoint, dataBucket, opsBucket    string
+	pathStyle, createBuckets, protocolGiven, pathStyleIs bool // the last two: the flag was given
 }
+
+// s3URLTimeout bounds generate-s3-url as a whole: whatever is wrong is said within 10 s.
+const s3URLTimeout = 9 * time.Second
 
 func (p Program) s3URL() *cobra.Command {
 	var f s3URLFlags
 	c := &cobra.Command{
 		Use: "generate-s3-url", Short: "Try an object store and print its URL for --s3-url", Args: atMost(0),
-		RunE: func(c *cobra.Command, _ []string) error { return p.generateS3URL(c.Context(), f) },
+		Long: `Try on an object store what a node does to it, and print the URL with which nodes are started. What is not given is found out: http or
+https, and whether the bucket stands in the path (MinIO) or in the host's name.
+
+The URL carries the keys when they are given as flags. Keys out of --s3-credentials-file or the environment (KAFKA_S3_ACCESS_KEY and
+KAFKA_S3_SECRET_KEY, or AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN) stay out of it; every node then needs the
+same file or environment.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			f.protocolGiven, f.pathStyleIs = c.Flags().Changed("s3-endpoint-protocol"), c.Flags().Changed("s3-path-style")
+			return p.generateS3URL(c.Context(), f)
+		},
 	}
 	s := func(v *string, name, value, usage string) { c.Flags().StringVar(v, name, value, usage) }
 	s(&f.accessKey, "s3-access-key", "", "access key")
 	s(&f.secretKey, "s3-secret-key", "", "secret key")
-	s(&f.region, "s3-region", "", "region (MinIO: us-east-1 unless configured)")
-	s(&f.protocol, "s3-endpoint-protocol", "https", "http or https, where the endpoint does not say")
+	s(&f.credentialsFile, "s3-credentials-file", "", "file in the format of AWS's credentials file, at this path on every node")
+	s(&f.caFile, "s3-ca-file", "", "PEM file with the authority that signed the store's certificate, at this path on every node")
+	s(&f.region, "s3-region", "us-east-1", "region (MinIO: us-east-1 unless configured)")
+	s(&f.protocol, "s3-endpoint-protocol", "https", "http or https, where the endpoint does not say; found out when not given")
 	s(&f.endpoint, "s3-endpoint", "", "[http://|https://]host[:port]")
 	s(&f.dataBucket, "s3-data-bucket", "", "bucket of the log")
 	s(&f.opsBucket, "s3-ops-bucket", "", "bucket of logs and metrics (default: the data bucket)")
-	c.Flags().BoolVar(&f.pathStyle, "s3-path-style", false, "bucket in the path, as MinIO needs")
-	for _, name := range []string{"s3-access-key", "s3-secret-key", "s3-region", "s3-endpoint", "s3-data-bucket"} {
+	c.Flags().BoolVar(&f.pathStyle, "s3-path-style", false, "bucket in the path, as MinIO needs; found out when not given")
+	c.Flags().BoolVar(&f.createBuckets, "s3-create-buckets", false, "create the buckets where they are missing")
+	for _, name := range []string{"s3-endpoint", "s3-data-bucket"} {
 		cobra.MarkFlagRequired(c.Flags(), name)
 	}
 	return c
 }
 
-// url builds the URL in the seed system's order of parameters; values are percent-encoded.
-func (f s3URLFlags) url(clusterID string) (string, error) {
-	protocol, host := f.protocol, f.endpoint
-	if before, after, ok := strings.Cut(f.endpoint, "://"); ok {
-		protocol, host = before, after
+// url is the URL that the flags describe, with a new cluster id.
+func (f s3URLFlags) url() (config.S3URL, error) {
+	if (f.accessKey == "") != (f.secretKey == "") {
+		return config.S3URL{}, usageError("generate-s3-url: --s3-access-key and --s3-secret-key must be given together")
+	}
+	protocol, host, given := strings.Cut(f.endpoint, "://")
+	if !given {
+		protocol, host = f.protocol, f.endpoint
+	}
+	host = strings.TrimSuffix(host, "/")
+	if strings.HasPrefix(host, f.dataBucket+".") {
+		return config.S3URL{}, usageError("generate-s3-url: --s3-endpoint=%s begins with the bucket's name: give the host without it", f.endpoint)
+	}
+	u := config.S3URL{Endpoint: protocol + "://" + host, AccessKey: f.accessKey, SecretKey: f.secretKey, Region: f.region, DataBucket: f.dataBucket, OpsBucket: f.opsBucket,
+		ClusterID: storagedir.NewID(), CredentialsFile: f.credentialsFile, CAFile: f.caFile, PathStyle: config.PathStyleOff}
+	if f.pathStyle {
+		u.PathStyle = config.PathStyleOn
 	}
 	if f.opsBucket == "" {
-		f.opsBucket = f.dataBucket
+		u.OpsBucket = f.dataBucket
 	}
-	s := fmt.Sprintf("s3://%s?s3-access-key=%s&s3-secret-key=%s&s3-region=%s&s3-endpoint-protocol=%s&s3-data-bucket=%s&s3-path-style=%t&s3-ops-bucket=%s&cluster-id=%s",
-		strings.TrimSuffix(host, "/"), encode(f.accessKey), encode(f.secretKey), encode(f.region), protocol, encode(f.dataBucket), f.pathStyle, encode(f.opsBucket), clusterID)
-	if _, err := config.ParseS3URL(s); err != nil {
-		return "", fmt.Errorf("generate-s3-url: %w", err)
+	u, err := config.ParseS3URL(u.Text()) // which checks it
+	if err != nil {
+		return u, usageError("generate-s3-url: the flags make no s3-url: %v", err)
 	}
-	return s, nil
-}
-
-// encode percent-encodes a value; what is common in keys and harmless in a URL's query stays readable.
-func encode(s string) string {
-	return strings.NewReplacer("+", "%20", "%2F", "/", "%3D", "=").Replace(url.QueryEscape(s))
+	return u, nil
 }
 
 func (p Program) generateS3URL(ctx context.Context, f s3URLFlags) error {
-	text, err := f.url(storagedir.NewID())
+	ctx, cancel := context.WithTimeout(ctx, s3URLTimeout)
+	defer cancel()
+	u, err := f.url()
 	if err != nil {
 		return err
 	}
-	u, err := config.ParseS3URL(text)
+	ping, err := p.newPinger(u, f)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(p.Stdout, "############  Ping s3 ########################\n\n")
-	for i, name := range []string{u.DataBucket, u.OpsBucket} {
-		if i > 0 && name == u.DataBucket {
-			continue
-		}
+	if err := ping.look(ctx); err != nil {
+		return err
+	}
+	names := []string{u.DataBucket, u.OpsBucket}
+	if u.OpsBucket == u.DataBucket {
+		names = names[:1]
+	}
+	for i, name := range names {
 		if i > 0 {
 			fmt.Fprintf(p.Stdout, "\nops bucket %s:\n", name)
 		}
-		if err := p.ping(ctx, u, name); err != nil {
+		if err := ping.bucket(ctx, name); err != nil {
 			return err
 		}
 	}
+	text := ping.url.Text()
 	fmt.Fprintf(p.Stdout, "############  String of s3url ################\n\nYour s3url is:\n\n%s\n\n\n", text)
 	fmt.Fprintf(p.Stdout, "############  Usage of s3url  ################\n"+
 		"To start a cluster, generate the start commands with this url. Example for 3 controllers and 2 brokers:\n\n"+
-		"bin/automq-kafka-admin.sh generate-start-command \\\n--s3-url=%q \\\n--controller-list=\"192.168.0.1:9093;192.168.0.2:9093;192.168.0.3:9093\" \\\n"+
+		"bin/automq-kafka-admin.sh generate-start-command \\\n--s3-url=\"%s\" \\\n--controller-list=\"192.168.0.1:9093;192.168.0.2:9093;192.168.0.3:9093\" \\\n"+
 		"--broker-list=\"192.168.0.4:9092;192.168.0.5:9092\"\n\nTIPS: Replace the controller-list and broker-list with your real ip list.\n", text)
+	for _, tip := range ping.tips() {
+		fmt.Fprintln(p.Stdout, "TIPS: "+tip)
+	}
 	return nil
 }
 
-// ping tries what a broker does to a bucket, one line each, and stops at the first failure with its cause and what to do about it.
-func (p Program) ping(ctx context.Context, u config.S3URL, name string) error {
-	c := objstore.Config{Scheme: "s3", Bucket: name, Endpoint: u.Endpoint, Region: u.Region, AccessKey: u.AccessKey, SecretKey: u.SecretKey, Retries: -1,
-		CallTimeout: 10 * time.Second, AttemptTimeout: 5 * time.Second, PathStyle: objstore.PathStyleOff}
-	if u.PathStyle == config.PathStyleOn {
-		c.PathStyle = objstore.PathStyleOn
-	}
-	b, err := objstore.Open(ctx, c)
-	if err != nil {
-		return err
-	}
-	var (
-		prefix   = "_ringmq/ping/" + storagedir.NewID()
-		one, two = prefix + "/one", prefix + "/two"
-		data     = []byte("RingMQ pings this bucket\n")
-		upload   string
-		parts    []objstore.Part
-	)
-	part := func(pt objstore.Part, err error) error { parts = append(parts, pt); return err }
-	steps := []struct {
-		name string
-		run  func() error
-	}{
-		{"Write object", func() error { return b.Put(ctx, one, data) }},
-		{"RangeRead object", func() error {
-			got := make([]byte, 5)
-			if err := b.GetRange(ctx, one, 7, got); err != nil || bytes.Equal(got, data[7:12]) {
-				return err
-			}
-			return fmt.Errorf("read %q, wrote %q", got, data[7:12])
-		}},
-		{"Delete object", func() error { return b.Delete(ctx, one) }},
-		{"CreateMultipartUpload", func() (err error) { upload, err = b.CreateUpload(ctx, one); return err }},
-		{"UploadPart", func() error { return part(b.UploadPart(ctx, one, upload, 1, data)) }},
-		{"CompleteMultipartUpload", func() error { return b.CompleteUpload(ctx, one, upload, parts) }},
-		{"UploadPartCopy", func() (err error) {
-			parts = nil
-			if upload, err = b.CreateUpload(ctx, two); err != nil {
-				return err
-			}
-			if err = part(b.CopyPart(ctx, two, upload, 1, one, 0, int64(len(data)))); err != nil {
-				_ = b.AbortUpload(ctx, two, upload) // the copy's error is the one that matters
-				return err
-			}
-			return b.CompleteUpload(ctx, two, upload, parts)
-		}},
-		{"Delete objects", func() error { return b.Delete(ctx, one, two) }},
-	}
-	for _, s := range steps {
-		if err := s.run(); err != nil {
-			fmt.Fprintf(p.Stdout, "[ FAILED ] %s\n", s.name)
-			if remedy := objstore.Remedy(err); remedy != "" {
-				return fmt.Errorf("generate-s3-url: %s in bucket %s: %w; %s", s.name, name, err, remedy)
-			}
-			return fmt.Errorf("generate-s3-url: %s in bucket %s: %w", s.name, name, err)
+// tips say what the URL leaves to each node.
+func (g *pinger) tips() []string {
+	var out []string
+	for _, file := range []string{g.url.CredentialsFile, g.url.CAFile} {
+		if file != "" {
+			out = append(out, "Put "+file+" on every host, at this path.")
 		}
-		fmt.Fprintf(p.Stdout, "[ OK ] %s\n", s.name)
 	}
-	return nil
+	if g.url.AccessKey == "" && g.url.CredentialsFile == "" {
+		out = append(out, "The url holds no keys: set "+strings.Join(g.keysFrom, ", ")+" in the environment of every node.")
+	}
+	if g.url.CAFile == "" && g.p.Env("AWS_CA_BUNDLE") != "" && strings.HasPrefix(g.url.Endpoint, "https") {
+		out = append(out, "AWS_CA_BUNDLE is set here: set it for every node, or give --s3-ca-file.")
+	}
+	return out
+}
+
+// newPinger finds the keys and files that the probes use.
+func (p Program) newPinger(u config.S3URL, f s3URLFlags) (*pinger, error) {
+	g := &pinger{p: p, flags: f, url: u}
+	for _, file := range []*string{&g.url.CredentialsFile, &g.url.CAFile} {
+		if err := absoluteFile(file); err != nil {
+			return nil, fmt.Errorf("generate-s3-url: %w", err)
+		}
+	}
+	b := g.url.Bucket(u.DataBucket)
+	if b.AccessKey == "" && b.CredentialsFile == "" {
+		var reason string
+		if b.AccessKey, b.SecretKey, b.SessionToken, reason = config.KeysFromEnv(p.Env); reason != "" {
+			return nil, usageError("generate-s3-url: %s", reason)
+		}
+		if b.AccessKey == "" {
+			return nil, usageError("generate-s3-url: no credentials: give --s3-access-key and --s3-secret-key, or --s3-credentials-file, or KAFKA_S3_ACCESS_KEY and KAFKA_S3_SECRET_KEY in the environment")
+		}
+		g.keysFrom = []string{"KAFKA_S3_ACCESS_KEY", "KAFKA_S3_SECRET_KEY"}
+		if p.Env("KAFKA_S3_ACCESS_KEY") == "" {
+			g.keysFrom = []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+			if b.SessionToken != "" {
+				g.keysFrom = append(g.keysFrom, "AWS_SESSION_TOKEN")
+			}
+		}
+	}
+	g.conf = engine.BucketConfig(b, slog.New(slog.DiscardHandler))
+	g.conf.Retries, g.conf.CallTimeout, g.conf.AttemptTimeout = -1, 4*time.Second, 4*time.Second
+	if !f.pathStyleIs {
+		g.conf.PathStyle = objstore.PathStyleAuto
+	}
+	return g, nil
 }

@@ -4,12 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"strings"
 	"time"
 
-	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/spf13/cobra"
 
 	"github.com/ringmq/ringmq/engine"
@@ -83,45 +80,22 @@ func createBucket(ctx context.Context, b config.BucketURI) (string, error) {
 	if b.Scheme != "s3" {
 		return "needs no creation", nil
 	}
-	endpoint := b.Endpoint
-	if endpoint == "" {
-		endpoint = "https://s3." + b.Region + ".amazonaws.com"
-		if b.Region == "" {
-			endpoint = "https://s3.amazonaws.com"
-		}
-	}
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return "", err
-	}
-	opts := &minio.Options{Secure: u.Scheme == "https", Region: b.Region, BucketLookup: minio.BucketLookupAuto, MaxRetries: 1}
+	created, err := objstore.MakeBucket(ctx, engine.BucketConfig(b, slog.New(slog.DiscardHandler)))
 	switch {
-	case b.AuthType == "instance":
-		opts.Creds = credentials.NewIAM("")
-	case b.AccessKey != "":
-		opts.Creds = credentials.NewStaticV4(b.AccessKey, b.SecretKey, b.SessionToken)
+	case err != nil:
+		return "", withRemedy(err)
+	case created:
+		return "created", nil
 	}
-	switch b.PathStyle {
-	case config.PathStyleOn:
-		opts.BucketLookup = minio.BucketLookupPath
-	case config.PathStyleOff:
-		opts.BucketLookup = minio.BucketLookupDNS
+	return "exists", nil
+}
+
+// withRemedy adds what an operator can do about an error, unless it says so already.
+func withRemedy(err error) error {
+	if remedy := objstore.Remedy(err); remedy != "" && !strings.Contains(err.Error(), remedy) {
+		return fmt.Errorf("%w (%s)", err, remedy)
 	}
-	client, err := minio.New(u.Host, opts)
-	if err != nil {
-		return "", err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	err = client.MakeBucket(ctx, b.Bucket, minio.MakeBucketOptions{Region: b.Region})
-	switch minio.ToErrorResponse(err).Code {
-	case minio.BucketAlreadyOwnedByYou, minio.BucketAlreadyExists:
-		return "exists", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	return "created", nil
+	return err
 }
 
 func checkBucket(ctx context.Context, b config.BucketURI) (string, error) {
@@ -130,10 +104,7 @@ func checkBucket(ctx context.Context, b config.BucketURI) (string, error) {
 		return "", err
 	}
 	if err := objstore.CheckReady(ctx, bucket); err != nil {
-		if remedy := objstore.Remedy(err); remedy != "" && !strings.Contains(err.Error(), remedy) {
-			return "", fmt.Errorf("%w (%s)", err, remedy)
-		}
-		return "", err
+		return "", withRemedy(err)
 	}
 	return "ready", nil
 }

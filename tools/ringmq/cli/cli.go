@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ringmq/ringmq/engine/config"
+	"github.com/ringmq/ringmq/engine/config/storagedir"
 )
 
 // Program is the binary with everything that it takes from its process.
@@ -51,7 +52,8 @@ func (p Program) Main(ctx context.Context, argv []string) int {
 		code = e.code
 	}
 	if text := strings.TrimSpace(err.Error()); text != "" {
-		fmt.Fprintln(p.Stderr, strings.ReplaceAll(text, "\n", "; "))
+		// Whatever a library or a mistyped command line puts into an error, keys of a bucket are not shown.
+		fmt.Fprintln(p.Stderr, config.MaskSecrets(strings.ReplaceAll(text, "\n", "; ")))
 	}
 	return code
 }
@@ -90,7 +92,7 @@ func (p Program) root() *cobra.Command {
 		Args:  noCommand,
 		RunE:  showHelp,
 	}
-	root.AddCommand(p.serverCommand(), p.configCommand(), p.bucketCommand(), p.walCommand(), p.objectCommand(), p.versionCommand())
+	root.AddCommand(p.serverCommand(), p.balancerCommand(), p.configCommand(), p.bucketCommand(), p.walCommand(), p.partitionCommand(), p.quorumCommand(), p.objectCommand(), p.versionCommand())
 	return root
 }
 
@@ -145,4 +147,14 @@ func (p Program) load(f *sourceFlags, args []string) (*config.Config, []config.W
 		src.File = args[0]
 	}
 	return config.Load(src)
+}
+
+// loadNode is load, and reads what the node's directories say of it, without changing them.
+func (p Program) loadNode(f *sourceFlags, args []string) (*config.Config, *storagedir.Storage, error) {
+	cfg, _, err := p.load(f, args)
+	if err != nil {
+		return nil, nil, err
+	}
+	dirs, err := storagedir.Open(storagedir.Options{Dirs: cfg.StorageDirs(), NodeID: cfg.NodeID, ClusterID: cfg.ClusterID, ReadOnly: true})
+	return cfg, dirs, err
 }

@@ -35,17 +35,23 @@ func (p Program) walCommand() *cobra.Command {
 	var (
 		source sourceFlags
 		force  bool
+		how    string
 	)
 	format := &cobra.Command{
 		Use: "format [FILE]", Short: "Make an empty log of the s3.wal.path of a configuration", Args: atMost(1),
 		Long: "Make an empty log of the s3.wal.path of a configuration. A server does this by itself on its first start; this command is for a\n" +
-			"device that carries something else, which only --force overwrites, and for a file that is to be written full before the first start. What the old log held and no bucket has is lost.",
+			"device that carries something else, which only --force overwrites, and for a file that is to be written full before the first start. What the old log held and no bucket has is lost.\n\n" +
+			"The ways to make a write durable are measured for a moment, and the log remembers the fastest (ringmq wal inspect shows the figures). --sync makes it\n" +
+			"remember another one; sync= of s3.wal.path goes before either.",
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, _, err := p.load(&source, args)
 			if err != nil {
 				return err
 			}
 			o := wal.Options{Path: cfg.WAL.Path, CapacityBytes: cfg.WAL.CapacityBytes, ClusterID: cfg.ClusterID, NodeID: cfg.NodeID}
+			if o.Sync, err = wal.ParseSyncMethod(how); err != nil {
+				return usageError("ringmq wal format: --sync: %v", err)
+			}
 			if cfg.ClusterID == "" {
 				return usageError("ringmq wal format: cluster.id is not set: give it by --override cluster.id=... (log.dirs/meta.properties has it)")
 			}
@@ -53,12 +59,17 @@ func (p Program) walCommand() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(p.Stdout, "%s: formatted for node %d of cluster %s\n", cfg.WAL.Path, cfg.NodeID, cfg.ClusterID)
-			return nil
+			info, err := wal.Inspect(c.Context(), cfg.WAL.Path)
+			if err == nil {
+				fmt.Fprintf(p.Stdout, "durable by %v\n", info.Sync)
+			}
+			return err
 		},
 	}
 	source.register(format)
+	format.Flags().StringVar(&how, "sync", "auto", "how writes are made durable: dsync, rwf, fdatasync, or auto: what is fastest on this device")
 	format.Flags().BoolVar(&force, "force", false, "overwrite whatever the target carries")
-	return group("wal", "Look into a write-ahead log, format and resize it, and measure its device", inspect, dump, format, p.walResize(), p.walBench())
+	return group("wal", "Look into a write-ahead log, format, resize and rescue it, and measure its device", inspect, dump, format, p.walResize(), p.walRescue(), p.walBench())
 }
 
 // describeWAL prints what a target holds.
@@ -66,6 +77,9 @@ func (p Program) describeWAL(info wal.Info) {
 	out := func(format string, args ...any) { fmt.Fprintf(p.Stdout, format+"\n", args...) }
 	out("%s: %d bytes", info.Path, info.Bytes)
 	out("disk: %v", info.Hardware)
+	if info.Newest >= 0 {
+		out("durable by %v", info.Sync)
+	}
 	if info.Unwritten > 0 {
 		out("%d bytes were never written: a running node fills them, and ringmq wal format writes a whole file at once", info.Unwritten)
 	}

@@ -25,11 +25,21 @@ func TestWALCommands(t *testing.T) {
 	if code, _ := format(); code == 0 {
 		t.Fatal("a log was formatted over without --force")
 	}
+	if code, stderr := format("--force", "--sync=fsync"); code != 2 || !strings.Contains(stderr, "fdatasync") {
+		t.Fatalf("format --sync=fsync: code %d, %s", code, stderr)
+	}
+	if code, stderr := format("--force", "--sync=rwf"); code != 0 {
+		t.Fatalf("format --force: code %d, %s", code, stderr)
+	}
+	if code, out, stderr, _ := run(t, "ringmq", "wal", "inspect", path); code != 0 || !strings.Contains(out, "durable by rwf (set by format)") {
+		t.Fatalf("inspect: code %d\n%s%s", code, out, stderr)
+	}
 	if code, stderr := format("--force"); code != 0 {
 		t.Fatalf("format --force: code %d, %s", code, stderr)
 	}
 	code, out, stderr, _ := run(t, "ringmq", "wal", "inspect", path)
-	if code != 0 || !strings.Contains(out, "node 7") || !strings.Contains(out, "0 blocks with 0 records") {
+	if code != 0 || !strings.Contains(out, "node 7") || !strings.Contains(out, "0 blocks with 0 records") ||
+		!strings.Contains(out, "(measured; dsync p50 ") || !strings.Contains(out, "; fdatasync p50 ") {
 		t.Fatalf("inspect: code %d\n%s%s", code, out, stderr)
 	}
 	if code, out, stderr, _ := run(t, "ringmq", "wal", "dump", path); code != 0 || !strings.Contains(out, "0 blocks, 0 records") {

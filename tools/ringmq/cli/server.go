@@ -55,7 +55,7 @@ func (p Program) serve(ctx context.Context, source *sourceFlags, lf *logFlags, a
 	for _, w := range warnings {
 		logger.Warn("configuration", "key", w.Key, "text", w.Text, "where", w.Where)
 	}
-	dirs, err := storagedir.Open(storagedir.Options{Dirs: cfg.StorageDirs(), NodeID: cfg.NodeID, ClusterID: cfg.ClusterID})
+	dirs, err := storagedir.Open(storagedir.Options{Dirs: cfg.StorageDirs(), NodeID: cfg.NodeID, ClusterID: cfg.ClusterID, Given: !cfg.Embedded && (len(cfg.Voters) > 1 || !cfg.Controller)})
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,10 @@ func (p Program) serve(ctx context.Context, source *sourceFlags, lf *logFlags, a
 	if len(dirs.Formatted) > 0 {
 		logger.Info("directories formatted", "dirs", dirs.Formatted, "cluster", dirs.ClusterID, "node", cfg.NodeID)
 	}
-	return p.Serve(ctx, cfg.WithClusterID(dirs.ClusterID), logger)
+	if cfg, err = cfg.WithClusterID(dirs.ClusterID).WithDirectoryIDs(dirs.DirectoryIDs); err != nil {
+		return err
+	}
+	return p.Serve(ctx, cfg, logger)
 }
 
 // logFlags are the flags of the log.
@@ -72,6 +75,13 @@ type logFlags struct{ level, format string }
 func (f *logFlags) register(c *cobra.Command) {
 	c.Flags().StringVar(&f.level, "log-level", "info", "debug, info, warn or error")
 	c.Flags().StringVar(&f.format, "log-format", "text", "text or json")
+}
+
+// registerQuiet is register for commands whose output is not their log.
+func (f *logFlags) registerQuiet(c *cobra.Command) {
+	f.register(c)
+	c.Flags().Lookup("log-level").DefValue = "warn"
+	f.level = "warn"
 }
 
 func (f *logFlags) logger(w interface{ Write([]byte) (int, error) }) (*slog.Logger, error) {

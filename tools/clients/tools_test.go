@@ -1,0 +1,232 @@
+package clients
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ringmq/ringmq/tools/javakit"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write testdata/tools.txt anew from Apache Kafka")
+
+// TestTools runs what users type of every command line tool of Kafka in one virtual machine, against a node, and compares what is printed with testdata/tools.txt, which
+// Apache Kafka has printed for the same commands. Where RingMQ differs on purpose, or does not have something yet, testdata/differences.txt says so.
+func TestTools(t *testing.T) {
+	notShort(t)
+	kit := compiled(t, javakit.AppSet)
+	n := startNode(t, "offsets.topic.num.partitions=5", "transaction.state.log.num.partitions=5")
+	got := runToolScript(t, startToolbox(t, kit), n.Seed())
+	want := parseGolden(t, "testdata/tools.txt")
+	differences := parseGolden(t, "testdata/differences.txt")
+	for i, c := range got {
+		w, ok := want[c.command]
+		if !ok {
+			t.Errorf("%s: testdata/tools.txt does not have it: make it anew with -rewrite", c.command)
+			continue
+		}
+		d, differs := differences[c.command]
+		delete(differences, c.command)
+		switch {
+		case matches(w, c.printed):
+			if differs {
+				t.Logf("%s: prints what Apache Kafka prints: testdata/differences.txt does not need it any more", c.command)
+			}
+		case !differs:
+			t.Errorf("%d: %s\nprinted:\n%s\nApache Kafka:\n%s", i, c.command, c.printed, w)
+		case !matches(d, c.printed):
+			t.Errorf("%d: %s\nprinted:\n%s\nin testdata/differences.txt:\n%s", i, c.command, c.printed, d)
+		}
+	}
+	for command := range differences {
+		t.Errorf("testdata/differences.txt has %q, which is not run", command)
+	}
+}
+
+// TestToolsOfKafka runs the same against Apache Kafka: what is in testdata/tools.txt is what it prints. With -rewrite it writes the file.
+func TestToolsOfKafka(t *testing.T) {
+	wholeOnly(t)
+	kit := compiled(t, javakit.AppSet)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	k, err := kit.StartKafka(ctx, javakit.KafkaOptions{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Stop()
+	got := runToolScript(t, startToolbox(t, kit), k.Bootstrap)
+	if *rewrite {
+		var b strings.Builder
+		for _, c := range got {
+			command, _, _ := strings.Cut(c.command, " # ")
+			fmt.Fprintf(&b, "$ %s\n%s", command, c.printed)
+		}
+		if err := os.WriteFile("testdata/tools.txt", []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want := parseGolden(t, "testdata/tools.txt")
+	for _, c := range got {
+		if !matches(want[c.command], c.printed) {
+			t.Errorf("%s\nprinted:\n%s\nwant:\n%s", c.command, c.printed, want[c.command])
+		}
+	}
+}
+
+// again gives a command that was there before a number.
+type again map[string]int
+
+func (a again) name(command string) string {
+	if a[command]++; a[command] > 1 {
+		return fmt.Sprintf("%s # %d", command, a[command])
+	}
+	return command
+}
+
+// ran is a command and what it printed, masked.
+type ran struct{ command, printed string }
+
+// runToolScript runs testdata/tools.script: a command per line, with its standard input after " < "; {dir} is a directory, and "NAME := TEXT" a file in it.
+// After "streams join GROUP" the group has a member, until "streams leave GROUP".
+func runToolScript(t *testing.T, b *toolbox, seed string) []ran {
+	t.Helper()
+	script, err := os.ReadFile("testdata/tools.script")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	var list []ran
+	again := again{}
+	members := map[string]*streamsMember{}
+	for line := range strings.Lines(string(script)) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if name, text, ok := strings.Cut(line, " := "); ok { // a file
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.ReplaceAll(text, `\n`, "\n")), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if group, ok := strings.CutPrefix(line, "streams join "); ok {
+			members[group] = joinStreams(t, seed, group, "flow")
+			continue
+		}
+		if group, ok := strings.CutPrefix(line, "streams leave "); ok {
+			members[group].leave()
+			continue
+		}
+		command, stdin, _ := strings.Cut(line, " < ")
+		words := strings.Fields(strings.NewReplacer("{dir}", dir).Replace(command))
+		args := append(words[1:], "--bootstrap-server", seed)
+		switch words[0] { // whose option stands before the command
+		case "kafka-transactions", "kafka-metadata-quorum", "kafka-features":
+			args = append([]string{"--bootstrap-server", seed}, words[1:]...)
+		}
+		a := b.run(t, words[0], strings.ReplaceAll(stdin, `\n`, "\n"), args...)
+		printed := a.out
+		if a.status != 0 {
+			printed += fmt.Sprintf("exit status %d\n", a.status)
+		}
+		printed = mask(strings.NewReplacer(dir, "{dir}", seed, "{seed}").Replace(printed))
+		if a.status != 0 && a.out == "" {
+			printed = mask(firstLines(a.errors, 2)) + printed
+		}
+		if strings.Contains(words[0], "perf-test") || strings.Contains(words[0], "latency") {
+			printed = numbers.ReplaceAllString(printed, "{n}")
+		}
+		list = append(list, ran{again.name(line), printed})
+	}
+	return list
+}
+
+func firstLines(s string, n int) string {
+	lines := strings.SplitAfter(s, "\n")
+	return strings.Join(lines[:min(n, len(lines))], "")
+}
+
+var numbers = regexp.MustCompile(`\d+(\.\d+)?`)
+
+var masks = []struct {
+	pattern *regexp.Regexp
+	with    string
+}{
+	{regexp.MustCompile(`\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.,:]\d{3}Z?`), "{date}"},
+	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "{uuid}"},
+	{regexp.MustCompile(`([Tt]opicId: ?|Cluster ID: |ClusterId: +)[A-Za-z0-9_-]{22}`), "${1}{id}"},
+	{regexp.MustCompile(`"id": \d+, "directoryId": "[A-Za-z0-9_-]{22}"`), `"id": 1, "directoryId": "{id}"`},
+	{regexp.MustCompile(`\b1[6-9]\d{11}\b`), "{millis}"},
+	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "{address}"},
+	{regexp.MustCompile(`"(size|offsetLag|totalBytes|usableBytes)":-?\d+`), `"$1":{n}`},
+	{regexp.MustCompile(`"logDir":"[^"]*"`), `"logDir":"{dir}"`},
+	{regexp.MustCompile(`"(partition|avg_throughput)":[0-9.]+`), `"$1":{n}`},
+	{regexp.MustCompile(`(perf-producer-client|console-consumer|consumer-[a-z]+-\d+)[-0-9a-f{}uid]*`), "$1"},
+	{regexp.MustCompile(`"log_dirs":\["[^"]*"\]`), `"log_dirs":["{dir}"]`},
+	{regexp.MustCompile(`127\.0\.0\.1 +\d+`), "{address}"},
+	{regexp.MustCompile(`(HighWatermark|LeaderEpoch|Epoch|MaxFollowerLag|MaxFollowerLagTimeMs):\s+\d+`), "$1: {n}"},
+	{regexp.MustCompile(`(?m)^1\s+[A-Za-z0-9_-]{22}\s+\d+\s`), "1 {id} {n} "},
+	{regexp.MustCompile(`(?m)^(\s+at |Caused by: ).*\n`), ""}, // a stack
+	{regexp.MustCompile(`[ \t]+`), " "},
+	{regexp.MustCompile(` +(\n|$)`), "$1"},
+}
+
+// mask replaces what differs from run to run, and makes one blank of several.
+func mask(s string) string {
+	for _, m := range masks {
+		s = m.pattern.ReplaceAllString(s, m.with)
+	}
+	return s
+}
+
+// parseGolden reads "$ command" and what follows; lines that begin with # are comments.
+func parseGolden(t *testing.T, file string) map[string]string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, again := map[string]string{}, again{}
+	command := ""
+	for line := range strings.Lines(string(b)) {
+		if c, ok := strings.CutPrefix(line, "$ "); ok {
+			command = again.name(strings.TrimSuffix(c, "\n"))
+			m[command] = ""
+		} else if command != "" && !strings.HasPrefix(line, "# ") {
+			m[command] += line
+		}
+	}
+	return m
+}
+
+// matches compares line by line, without regard to their order, which several tools leave to a hash table; * in a wanted line stands for anything, and a wanted
+// line of ... for any lines.
+func matches(want, got string) bool {
+	wanted, lines := strings.Split(strings.TrimSpace(want), "\n"), strings.Split(strings.TrimSpace(got), "\n")
+	all := len(wanted)
+	wanted = slices.DeleteFunc(wanted, func(line string) bool { return line == "..." })
+	if len(wanted) == all && len(wanted) != len(lines) {
+		return false
+	}
+	used := make([]bool, len(lines))
+outer:
+	for _, w := range wanted {
+		pattern := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(strings.TrimSpace(w)), `\*`, ".*") + "$")
+		for i, l := range lines {
+			if !used[i] && (strings.TrimSpace(l) == strings.TrimSpace(w) || pattern.MatchString(strings.TrimSpace(l))) {
+				used[i] = true
+				continue outer
+			}
+		}
+		return false
+	}
+	return true
+}
