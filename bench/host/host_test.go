@@ -1,6 +1,7 @@
 package host
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -56,5 +57,23 @@ func TestThisMachine(t *testing.T) {
 	m := Describe(t.TempDir())
 	if m.CPUs < 1 || m.MemoryMB < 1 || m.Kernel == "" || m.FileSystem == "" || m.Go == "" {
 		t.Errorf("%+v", m)
+	}
+}
+
+// TestActivity: a discard changes the counts, a write does not, and requests in flight show.
+func TestActivity(t *testing.T) {
+	const rest = "254 0 vda 867667 110071 243206518 1047733 27608597 378144 2031773276 6374096 0 1573908 8064695 333589 110 1666961400 151858 11632529 491007\n"
+	wrote := strings.Replace(rest, "27608597", "27608599", 1)
+	discarded := strings.Replace(rest, "333589 110 1666961400", "333590 110 1666961408", 1)
+	busy := strings.Replace(rest, "6374096 0 ", "6374096 3 ", 1)
+	at := func(text string) string { counts, _ := activity(text); return counts }
+	if at(rest) != at(wrote) || at(rest) == at(discarded) {
+		t.Errorf("%q, %q, %q", at(rest), at(wrote), at(discarded))
+	}
+	if _, inFlight := activity(rest); inFlight {
+		t.Error("in flight at rest")
+	}
+	if _, inFlight := activity(busy); !inFlight {
+		t.Error("nothing in flight with three requests")
 	}
 }

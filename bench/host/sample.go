@@ -1,11 +1,14 @@
 package host
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // tick is the unit of processor time in /proc, 100 Hz on every Linux that Go runs on.
@@ -98,4 +101,49 @@ func (s Sample) Since(earlier Sample) Load {
 		}
 	}
 	return l
+}
+
+// settlePause and settleLimit are how long the disks have to be at rest, and how long is waited for that at most.
+const (
+	settlePause = 500 * time.Millisecond
+	settleLimit = 30 * time.Second
+)
+
+// Settle writes out everything that is dirty and waits until the disks discard nothing and have nothing in flight any more: a file system that is mounted
+// with the option discard gives the blocks of deleted files back to the disk some time after the deletion, and a disk that does so makes every flush wait for
+// tens of milliseconds. It returns false when the disks were busy all the time, because of somebody else.
+func Settle(ctx context.Context) bool {
+	unix.Sync()
+	quietSince := time.Now()
+	last := ""
+	for begun := time.Now(); time.Since(begun) < settleLimit && ctx.Err() == nil; {
+		b, err := os.ReadFile("/proc/diskstats")
+		if err != nil {
+			return false
+		}
+		if now, busy := activity(string(b)); busy || now != last {
+			last, quietSince = now, time.Now()
+		}
+		if time.Since(quietSince) >= settlePause {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(settlePause / 10):
+		}
+	}
+	return false
+}
+
+// activity tells what changes while a disk discards: the counts of discards and of sectors discarded; and whether anything is in flight.
+func activity(diskstats string) (counts string, inFlight bool) {
+	for line := range strings.Lines(diskstats) {
+		f := strings.Fields(line)
+		if len(f) < 18 {
+			continue // a kernel before 4.18 does not count discards
+		}
+		counts += f[2] + " " + f[14] + " " + f[16] + "\n"
+		inFlight = inFlight || f[11] != "0"
+	}
+	return counts, inFlight
 }

@@ -70,7 +70,7 @@ func TestStallCountsForAllThatWaited(t *testing.T) {
 func TestMaximum(t *testing.T) {
 	b := wiretest.Start(t)
 	o := options(b)
-	o.Rate, o.Groups, o.Duration = 0, 1, 200*time.Millisecond
+	o.Rate, o.Groups, o.Duration = 0, 1, time.Second
 	r, err := Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ func TestCollapse(t *testing.T) {
 	if r.Acked+r.Unacked != 300 || r.Unacked < 200 || r.Produce.Count != 300 || r.EndToEnd.Count < r.Unacked {
 		t.Errorf("%d acknowledged, %d given up, %d measured, %d end to end", r.Acked, r.Unacked, r.Produce.Count, r.EndToEnd.Count)
 	}
-	if r.Produce.P50 < 200e3 || r.Produce.Max < 480e3 {
+	if r.Produce.P50 < 200e3 || r.Produce.Max < 350e3 {
 		t.Errorf("p50 %.0f us, max %.0f us", r.Produce.P50, r.Produce.Max)
 	}
 	var text bytes.Buffer
@@ -229,7 +229,7 @@ func TestPerfLine(t *testing.T) {
 func TestRingMQ(t *testing.T) {
 	binary := os.Getenv("RINGMQ_BINARY")
 	if binary == "" || testing.Short() {
-		t.Skip("set RINGMQ_BINARY to the server's binary to run")
+		t.Skip("SKIPPED: the load generators against the real server; they need its path in RINGMQ_BINARY, and no -short")
 	}
 	node := &proc.RingMQ{Binary: binary, Dir: t.TempDir(), Overrides: []string{"group.initial.rebalance.delay.ms=0"}}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

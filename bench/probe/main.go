@@ -5,6 +5,7 @@
 //	go run ./bench/probe -server 127.0.0.1:9092                       one connection, one in flight
 //	go run ./bench/probe -server 127.0.0.1:9092 -rate 5000 -conns 4   open loop
 //	go run ./bench/probe -server 127.0.0.1:9092 -conns 64 -size 100 -partitions 16
+//	go run ./bench/probe -server localhost:9094 -tls-ca ca.pem        over TLS; -tls-cert, -tls-key for a certificate of its own
 //	go run ./bench/probe -server 127.0.0.1:9092 -rate 1000 -conns 4 -topics 1000 -partitions 10 -spread
 //
 // With -rate, requests that are unanswered when the measured time ends are waited for, at most as long as -drain. What is still unanswered
@@ -44,6 +45,7 @@ type options struct {
 	drain      time.Duration
 	json       bool
 	hdr        string
+	tls        wire.TLSFlags
 }
 
 func main() {
@@ -63,6 +65,7 @@ func main() {
 	flag.DurationVar(&o.drain, "drain", 10*time.Second, "with -rate: how long to wait for answers in the end")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
 	flag.StringVar(&o.hdr, "hdr", "", "write the distribution to this file: *.hlog as HdrHistogram's log, else its table of percentiles")
+	o.tls.Register(flag.CommandLine)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -96,6 +99,11 @@ func run(ctx context.Context, o options) error {
 	case o.acks != -1 && o.acks != 1:
 		return fmt.Errorf("-acks %d: there is no latency without an acknowledgement; allowed -1, 1", o.acks)
 	}
+	secure, err := o.tls.Config()
+	if err != nil {
+		return err
+	}
+	ctx = wire.WithTLS(ctx, secure)
 	setup, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if err := wire.CreateTopics(setup, o.server, o.names(), o.partitions, nil); err != nil {

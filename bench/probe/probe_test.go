@@ -54,7 +54,7 @@ func TestOpenLoop(t *testing.T) {
 func TestCollapse(t *testing.T) {
 	b := wiretest.Start(t)
 	b.StallAfter.Store(5)
-	c := drive(t, options{server: b.Addr(), topic: "t", partitions: 1, conns: 1, size: 100, records: 1, acks: -1, rate: 100, duration: 200 * time.Millisecond, drain: 100 * time.Millisecond})
+	c := drive(t, options{server: b.Addr(), topic: "t", partitions: 1, conns: 1, size: 100, records: 1, acks: -1, rate: 100, duration: 200 * time.Millisecond, drain: time.Second})
 	if c.latency.Count() != 20 || c.unanswered != 15 || c.latency.At(100) < 200*time.Millisecond {
 		t.Errorf("%d counted, %d unanswered, longest %v", c.latency.Count(), c.unanswered, c.latency.At(100))
 	}

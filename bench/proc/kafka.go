@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/ringmq/ringmq/tools/freeport"
 )
 
 // Kafka is an Apache Kafka node, broker and controller in one, as a process with the options of its own start script. Launch, Stop and
@@ -35,10 +37,10 @@ var JVMOptions = []string{"-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", 
 
 // Format writes the configuration and formats the storage.
 func (k *Kafka) Format(ctx context.Context) (err error) {
-	if k.port, err = FreePort(); err != nil {
+	if k.port, err = freeport.Get(); err != nil {
 		return err
 	}
-	if k.controllerPort, err = FreePort(); err != nil {
+	if k.controllerPort, err = freeport.Get(); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(k.Dir, 0o755); err != nil {
@@ -83,7 +85,7 @@ func (k *Kafka) Launch() error {
 	if heap == 0 {
 		heap = 1024
 	}
-	p, err := start("kafka", k.file("server.log"), exec.Command(k.Java, k.arguments(heap, "kafka.Kafka", k.file("server.properties"))...))
+	p, err := Start("kafka", k.file("server.log"), exec.Command(k.Java, k.arguments(heap, "kafka.Kafka", k.file("server.properties"))...))
 	if err != nil {
 		return err
 	}

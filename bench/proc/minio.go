@@ -1,23 +1,29 @@
 package proc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/ringmq/ringmq/tools/freeport"
 )
 
 // MinIO is a MinIO server as a process, on a directory. Stop and Start again keep port and data.
 type MinIO struct {
 	Binary string // default: $RINGMQ_MINIO, else ~/.cache/ringmq/bin/minio
 	Dir    string
-	Bucket string // created at the first Start
+	Bucket string   // created at the first Start
+	Host   string   // the address that it listens on, default 127.0.0.1
+	Wrap   []string // put before the command, to run it on a host of package lab
 	port   int
 	*Process
 }
@@ -29,7 +35,9 @@ const (
 )
 
 // Endpoint is the server's URL.
-func (m *MinIO) Endpoint() string { return fmt.Sprintf("http://127.0.0.1:%d", m.port) }
+func (m *MinIO) Endpoint() string {
+	return fmt.Sprintf("http://%s:%d", cmp.Or(m.Host, "127.0.0.1"), m.port)
+}
 
 // BucketURI is the value of s3.data.buckets for the bucket.
 func (m *MinIO) BucketURI() string {
@@ -53,16 +61,17 @@ func (m *MinIO) Start(ctx context.Context) error {
 	}
 	if m.port == 0 {
 		var err error
-		if m.port, err = FreePort(); err != nil {
+		if m.port, err = freeport.Get(); err != nil {
 			return err
 		}
 	}
 	if err := os.MkdirAll(filepath.Join(m.Dir, "data"), 0o755); err != nil {
 		return fmt.Errorf("proc: %w", err)
 	}
-	cmd := exec.Command(m.Binary, "server", "--quiet", "--address", fmt.Sprintf("127.0.0.1:%d", m.port), filepath.Join(m.Dir, "data"))
+	args := append(slices.Clone(m.Wrap), m.Binary, "server", "--quiet", "--address", m.Endpoint()[len("http://"):], filepath.Join(m.Dir, "data"))
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+MinIOUser, "MINIO_ROOT_PASSWORD="+MinIOPassword, "MINIO_BROWSER=off")
-	p, err := start("minio", filepath.Join(m.Dir, "minio.log"), cmd)
+	p, err := Start("minio", filepath.Join(m.Dir, "minio.log"), cmd)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -24,9 +23,9 @@ type Process struct {
 	err     error // valid after exited
 }
 
-// start runs a command whose output goes to logPath, appended. The child dies with us: the kernel sends its death signal when the thread
+// Start runs a command whose output goes to logPath, appended. The child dies with us: the kernel sends its death signal when the thread
 // that started it ends, so that thread stays and waits for it.
-func start(name, logPath string, cmd *exec.Cmd) (*Process, error) {
+func Start(name, logPath string, cmd *exec.Cmd) (*Process, error) {
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("proc: log of %s: %w", name, err)
@@ -169,14 +168,4 @@ func number(b []byte, key string) int64 {
 		}
 	}
 	return 0
-}
-
-// FreePort returns a TCP port of the loopback address that was free a moment ago.
-func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("proc: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

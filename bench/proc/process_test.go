@@ -13,7 +13,7 @@ import (
 // TestProcess: what a process uses is seen while it runs and after, and its end is told as it was.
 func TestProcess(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
-	p, err := start("busy", log, exec.Command("sh", "-c", "echo started; while :; do :; done"))
+	p, err := Start("busy", log, exec.Command("sh", "-c", "echo started; while :; do :; done"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestProcess(t *testing.T) {
 }
 
 func TestProcessThatEndsEarly(t *testing.T) {
-	p, err := start("short", filepath.Join(t.TempDir(), "log"), exec.Command("sh", "-c", "echo the reason; exit 3"))
+	p, err := Start("short", filepath.Join(t.TempDir(), "log"), exec.Command("sh", "-c", "echo the reason; exit 3"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestProcessThatEndsEarly(t *testing.T) {
 	if err == nil || !errors.As(p.err, new(*exec.ExitError)) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := start("none", filepath.Join(t.TempDir(), "log"), exec.Command("/no/such/program")); err == nil {
+	if _, err := Start("none", filepath.Join(t.TempDir(), "log"), exec.Command("/no/such/program")); err == nil {
 		t.Error("a program that does not exist was started")
 	}
 	if !(*Process)(nil).Begun().IsZero() {
@@ -65,7 +65,7 @@ func TestProcessThatEndsEarly(t *testing.T) {
 func TestLoop(t *testing.T) {
 	l, err := NewLoop(filepath.Join(t.TempDir(), "device"), 3<<20)
 	if err != nil {
-		t.Skipf("loop devices are not allowed here: %v", err)
+		t.Skipf("SKIPPED: loop devices; they are not allowed here: %v", err)
 	}
 	out, err := exec.Command("blockdev", "--getsize64", l.Device).Output()
 	if err != nil || string(out) != "3145728\n" {

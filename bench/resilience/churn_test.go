@@ -9,6 +9,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/ringmq/ringmq/tools/waittest"
 )
 
 // TestChurn kills a node that uploads, compacts and deletes all the time, because its thresholds are tiny and topics come and go beside the load.
@@ -64,7 +66,7 @@ func churn(t *testing.T, kills int, up time.Duration) {
 	// One upload may have been cut off by each kill: the stream-set object of a batch, and an object for each large stream in it.
 	limit := kills*4 + 4
 	var left map[string]int64
-	await(t, 60*time.Second, "empty bucket", func() bool { left = bucketObjects(t, m); return len(left) <= limit })
+	waittest.Until(t, 60*time.Second, "empty bucket", func() bool { left = bucketObjects(t, m); return len(left) <= limit })
 	note(t, map[string]any{"seed": seed, "kills": kills, "topics_created": topics, "records": r.Records, "objects_left": len(left), "bytes_left": sum(left)})
 }
 

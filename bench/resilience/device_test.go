@@ -24,7 +24,7 @@ func loopDeviceIn(t *testing.T, dir string, size int64) string {
 	}
 	out, err := exec.Command("losetup", "--find", "--show", image).CombinedOutput()
 	if err != nil {
-		t.Skipf("LOOP DEVICE TESTS SKIPPED: losetup: %v: %s", err, strings.TrimSpace(string(out)))
+		t.Skipf("SKIPPED: what runs on a block device; it needs a loop device: %v: %s", err, strings.TrimSpace(string(out)))
 	}
 	device := strings.TrimSpace(string(out))
 	t.Cleanup(func() {
@@ -65,7 +65,7 @@ func TestBlockDevice(t *testing.T) {
 	t.Run("file system", func(t *testing.T) {
 		mkfs, err := exec.LookPath("mkfs.ext4")
 		if err != nil {
-			t.Skipf("FILE SYSTEM TEST SKIPPED: %v", err)
+			t.Skipf("SKIPPED: the refusal of a file system: %v", err)
 		}
 		formatted := loopDevice(t, 64*mib)
 		command(t, mkfs, "-q", formatted)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/ringmq/ringmq/tools/waittest"
 )
 
 // smallDisk mounts a file system of a size. Where that is not allowed the test is skipped.
@@ -19,11 +21,11 @@ func smallDisk(t *testing.T, size string) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Skipf("FULL DISK TESTS SKIPPED: mount: %v", err)
+		t.Skipf("SKIPPED: full disks; they need the right to mount a tmpfs: %v", err)
 	}
 	t.Cleanup(func() {
 		// A server that was just killed may hold it for a moment.
-		await(t, 10*time.Second, "unmount of "+dir, func() bool { return syscall.Unmount(dir, 0) == nil })
+		waittest.Until(t, 10*time.Second, "unmount of "+dir, func() bool { return syscall.Unmount(dir, 0) == nil })
 	})
 	return dir
 }
@@ -96,7 +98,7 @@ func TestFullDiskUnderMetadata(t *testing.T) {
 	admin := kadm.NewClient(cl)
 	long := strings.Repeat("0:1,", 8_000) + "0:1"
 	changed := 0
-	await(t, time.Minute, "end of what the metadata log takes", func() bool {
+	waittest.Until(t, time.Minute, "end of what the metadata log takes", func() bool {
 		changes, err := admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "leader.replication.throttled.replicas", Value: kadm.StringPtr(fmt.Sprint(changed, ":1,", long))}}, "full")
 		if err == nil && changes[0].Err == nil {
 			changed++

@@ -18,39 +18,23 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/ringmq/ringmq/bench/lab/labtest"
 	"github.com/ringmq/ringmq/bench/proc"
 	"github.com/ringmq/ringmq/bench/verify"
+	"github.com/ringmq/ringmq/tools/waittest"
 )
 
 const mib = 1 << 20
 
 var server string // the path of its binary
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		if server = os.Getenv("RINGMQ_BINARY"); server != "" {
-			return m.Run()
-		}
-		dir, err := os.MkdirTemp("", "ringmq-resilience-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		server = filepath.Join(dir, "ringmq")
-		if out, err := exec.Command("go", "build", "-ldflags=-checklinkname=0", "-o", server, "../../tools/ringmq").CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build the server: %v\n%s", err, out)
-			return 1
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { labtest.Main(m, &server) }
 
 // soak skips a long test unless RINGMQ_SOAK is set.
 func soak(t *testing.T) {
 	t.Helper()
 	if os.Getenv("RINGMQ_SOAK") == "" {
-		t.Skip("set RINGMQ_SOAK=1 to run")
+		t.Skipf("SKIPPED: %s; its minutes need RINGMQ_SOAK=1 (make soak, make soak-cluster)", t.Name())
 	}
 }
 
@@ -58,7 +42,7 @@ func soak(t *testing.T) {
 func short(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("runs servers as processes")
+		t.Skipf("SKIPPED by -short: %s, which runs servers as processes", t.Name())
 	}
 }
 
@@ -120,17 +104,7 @@ func (n *node) log() string {
 
 // lines returns the log lines that hold all of the texts.
 func (n *node) lines(texts ...string) []string {
-	var found []string
-next:
-	for line := range strings.Lines(n.log()) {
-		for _, text := range texts {
-			if !strings.Contains(line, text) {
-				continue next
-			}
-		}
-		found = append(found, strings.TrimSpace(line))
-	}
-	return found
+	return waittest.LinesWith(n.log(), texts...)
 }
 
 // awaitLine waits for a log line that holds all of the texts.
@@ -147,16 +121,7 @@ func (n *node) awaitLine(limit time.Duration, texts ...string) string {
 // await polls until the condition holds.
 func (n *node) await(limit time.Duration, what string, holds func() bool) {
 	n.t.Helper()
-	await(n.t, limit, what, holds)
-}
-
-func await(t *testing.T, limit time.Duration, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(limit); !holds(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("no %s within %v", what, limit)
-		}
-	}
+	waittest.Until(n.t, limit, what, holds)
 }
 
 // client is a Kafka client of the node.
@@ -225,7 +190,7 @@ func startMinIO(t *testing.T, dir string) *proc.MinIO {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)
 		}
-		t.Skipf("MINIO TESTS SKIPPED: %v", err)
+		t.Skipf("SKIPPED: what runs on MinIO: %v", err)
 	}
 	t.Cleanup(func() { m.Kill() })
 	return m
@@ -295,14 +260,14 @@ func (l *load) acked() int64 {
 func (l *load) awaitAcks(limit time.Duration, more int64) {
 	l.t.Helper()
 	want := l.acked() + more
-	await(l.t, limit, fmt.Sprintf("%d acknowledgements more", more), func() bool { l.alive(); return l.acked() >= want })
+	waittest.Until(l.t, limit, fmt.Sprintf("%d acknowledgements more", more), func() bool { l.alive(); return l.acked() >= want })
 }
 
 // run lets the load run for a while.
 func (l *load) run(d time.Duration) {
 	l.t.Helper()
 	end := time.Now().Add(d)
-	await(l.t, d+time.Minute, "end of the load's time", func() bool { l.alive(); return time.Now().After(end) })
+	waittest.Until(l.t, d+time.Minute, "end of the load's time", func() bool { l.alive(); return time.Now().After(end) })
 }
 
 // alive fails the test when the producer has ended.

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/ringmq/ringmq/bench/proc"
+	"github.com/ringmq/ringmq/tools/waittest"
 )
 
 // longestStall is how long producers may go without an acknowledgement while the object store is away: it is not on their path, and what is
@@ -63,7 +64,7 @@ func storeOutage(t *testing.T, away time.Duration, rate int, down, up func(*test
 	n.start()
 	// A producer's own patience is short here: an outage must not be visible to it.
 	l := startLoad(t, n, "outage", 4, rate, 1024, kgo.RecordDeliveryTimeout(15*time.Second), kgo.ProduceRequestTimeout(5*time.Second))
-	await(t, 30*time.Second, "object in the bucket", func() bool { l.alive(); return sum(bucketObjects(t, m)) > mib })
+	waittest.Until(t, 30*time.Second, "object in the bucket", func() bool { l.alive(); return sum(bucketObjects(t, m)) > mib })
 	peak := memory(t, n.Process)
 
 	down(t, m)
@@ -76,7 +77,7 @@ func storeOutage(t *testing.T, away time.Duration, rate int, down, up func(*test
 	up(t, m)
 	back := time.Now()
 	uploaded := sum(bucketObjects(t, m))
-	await(t, 90*time.Second, "upload of what was produced meanwhile", func() bool { l.alive(); return sum(bucketObjects(t, m)) > uploaded+during*1024 })
+	waittest.Until(t, 90*time.Second, "upload of what was produced meanwhile", func() bool { l.alive(); return sum(bucketObjects(t, m)) > uploaded+during*1024 })
 	resumed := time.Since(back)
 	if logged {
 		t.Log(n.awaitLine(time.Second, "level=INFO", "uploads succeed again"))

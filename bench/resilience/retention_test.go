@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/ringmq/ringmq/tools/waittest"
 )
 
 // TestRetentionFreesSpace loads three topics, one that keeps little, one that keeps briefly and one that keeps all, then deletes the last: start offsets
@@ -30,11 +32,11 @@ func TestRetentionFreesSpace(t *testing.T) {
 	loaded := sum(bucketObjects(t, m))
 
 	// By time everything goes; by size what is beyond the limit, in whole objects.
-	await(t, 60*time.Second, "start offsets at the end of what is kept by time", func() bool {
+	waittest.Until(t, 60*time.Second, "start offsets at the end of what is kept by time", func() bool {
 		start, end := startOffsets(t, n, "by-time", partitions), endOffsets(t, n, "by-time", partitions)
 		return start[0] == end[0] && start[1] == end[1]
 	})
-	await(t, 60*time.Second, "start offsets within the limit of what is kept by size", func() bool {
+	waittest.Until(t, 60*time.Second, "start offsets within the limit of what is kept by size", func() bool {
 		start, end := startOffsets(t, n, "by-size", partitions), endOffsets(t, n, "by-size", partitions)
 		return (end[0]-start[0])*1024 <= keep*5/4+4*mib && (end[1]-start[1])*1024 <= keep*5/4+4*mib
 	})
@@ -47,7 +49,7 @@ func TestRetentionFreesSpace(t *testing.T) {
 		t.Errorf("start offsets of the topic that keeps all are %v", start)
 	}
 	allBytes := loads["all"].acked() * 1100
-	await(t, 60*time.Second, "space in the bucket after retention", func() bool { return sum(bucketObjects(t, m)) < allBytes+partitions*(keep+12*mib) })
+	waittest.Until(t, 60*time.Second, "space in the bucket after retention", func() bool { return sum(bucketObjects(t, m)) < allBytes+partitions*(keep+12*mib) })
 	trimmed := sum(bucketObjects(t, m))
 	loads["all"].check()
 
@@ -56,10 +58,10 @@ func TestRetentionFreesSpace(t *testing.T) {
 		t.Fatal(err)
 	}
 	var left map[string]int64
-	await(t, 60*time.Second, "space in the bucket after the topics were deleted", func() bool { left = bucketObjects(t, m); return sum(left) < mib/2 })
+	waittest.Until(t, 60*time.Second, "space in the bucket after the topics were deleted", func() bool { left = bucketObjects(t, m); return sum(left) < mib/2 })
 	// What the disk holds, not only what is listed. MinIO empties its own waste basket later.
 	disk := filepath.Join(m.Dir, "data", m.Bucket)
-	await(t, 30*time.Second, "space on MinIO's disk", func() bool { return used(t, disk) < mib })
+	waittest.Until(t, 30*time.Second, "space on MinIO's disk", func() bool { return used(t, disk) < mib })
 	note(t, map[string]any{"bytes_loaded": loaded, "bytes_after_retention": trimmed, "bytes_after_deletion": sum(left), "objects_after_deletion": len(left)})
 
 	// Deleted is deleted, also for a node that recovers.

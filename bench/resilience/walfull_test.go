@@ -10,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
+
+	"github.com/ringmq/ringmq/tools/waittest"
 )
 
 // TestWALFull fills the WAL while MinIO is dead. Producers wait without an error as long as their own timeouts allow, one with a short timeout
@@ -53,7 +55,7 @@ func walFull(t *testing.T, wal, cache string, records int64, wait time.Duration)
 	}
 
 	// What room is left is less than a request of the load; smaller ones may still find some.
-	await(t, 30*time.Second, "refusal of small requests", func() bool { return produceOnce(t, n, "impatient", 100*time.Millisecond) != nil })
+	waittest.Until(t, 30*time.Second, "refusal of small requests", func() bool { return produceOnce(t, n, "impatient", 100*time.Millisecond) != nil })
 	kept := count(t, n, "impatient", 1)
 	for _, timeout := range []time.Duration{300 * time.Millisecond, 1500 * time.Millisecond} {
 		begun := time.Now()
@@ -99,7 +101,7 @@ func walFull(t *testing.T, wal, cache string, records int64, wait time.Duration)
 func stands(t *testing.T, l *load) {
 	t.Helper()
 	last, since := l.acked(), time.Now()
-	await(t, time.Minute, "standstill", func() bool {
+	waittest.Until(t, time.Minute, "standstill", func() bool {
 		l.alive()
 		if now := l.acked(); now != last {
 			last, since = now, time.Now()

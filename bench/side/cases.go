@@ -2,14 +2,18 @@ package side
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ringmq/ringmq/bench/loadgen"
 	"github.com/ringmq/ringmq/bench/measure"
+	"github.com/ringmq/ringmq/bench/nothing"
 )
 
 // testCase is one thing that is measured.
@@ -26,6 +30,7 @@ type testCase struct {
 type ownServer struct {
 	settings  []string
 	args, env []string // of RingMQ
+	tls       bool     // its listener speaks TLS
 }
 
 const (
@@ -73,6 +78,12 @@ func (p Profile) ownCases() []testCase {
 	}
 	if p.BesideFor > 0 {
 		list = append(list, testCase{name: "fairness", run: fairnessCase, own: &ownServer{}})
+	}
+	list = append(list, p.secureCases()...)
+	list = append(list, testCase{name: "txn-5000", run: javaProduceWith(transactional, func(p Profile) int { return p.Java5kRecords }, 5000),
+		own: &ownServer{settings: []string{"transaction.state.log.num.partitions=5"}}})
+	if p.BesideFor > 0 {
+		list = append(list, testCase{name: "cleaning", run: cleaningCase, own: &ownServer{settings: cleaningSettings}})
 	}
 	if p.MinIOLoadFor > 0 {
 		list = append(list, p.minioLoad())
@@ -141,9 +152,14 @@ func probeCase(args ...string) func(context.Context, *session, *Record) error {
 
 // javaProduce runs Kafka's producer tool with records of 1 KB; throughput -1 is as fast as it goes.
 func javaProduce(records func(Profile) int, throughput int, props ...string) func(context.Context, *session, *Record) error {
+	return javaProduceWith(nil, records, throughput, props...)
+}
+
+// javaProduceWith is javaProduce with further arguments of the tool.
+func javaProduceWith(more []string, records func(Profile) int, throughput int, props ...string) func(context.Context, *session, *Record) error {
 	return func(ctx context.Context, s *session, rec *Record) error {
-		args := []string{"--topic", rec.Case, "--num-records", strconv.Itoa(records(s.o.Profile)), "--record-size", strconv.Itoa(kb),
-			"--throughput", strconv.Itoa(throughput), "--bootstrap-server", s.in.Seed()}
+		args := append([]string{"--topic", rec.Case, "--num-records", strconv.Itoa(records(s.o.Profile)), "--record-size", strconv.Itoa(kb),
+			"--throughput", strconv.Itoa(throughput), "--bootstrap-server", s.in.Seed()}, more...)
 		if len(props) > 0 {
 			args = append(append(args, "--command-property"), props...)
 		}
@@ -184,8 +200,32 @@ func javaProduce(records func(Profile) int, throughput int, props ...string) fun
 		if s.in.minio != nil {
 			rec.set("minio_cpu_s_per_gb", all.MinIOCPUSeconds/(bytes/gib))
 		}
-		return nil
+		if !strings.HasPrefix(s.target, "ringmq") { // the limit is the tool's: once in a round is enough
+			return nil
+		}
+		return s.alone(ctx, rec, args)
 	}
+}
+
+// alone runs the producer tool once more, against a broker that does nothing: what the tool reaches there no server can exceed.
+func (s *session) alone(ctx context.Context, rec *Record, args []string) error {
+	b, err := nothing.Start(1)
+	if err != nil {
+		return err
+	}
+	args = slices.Clone(args)
+	args[slices.Index(args, "--bootstrap-server")+1] = b.Seed()
+	out, err := s.o.Tool(ctx, "kafka-producer-perf-test", args...)
+	if err = errors.Join(err, b.Close()); err != nil {
+		return err
+	}
+	p, err := ParseProducerPerf(out)
+	if err != nil {
+		return err
+	}
+	rec.set("alone_mb_s", p.MBPerSecond)
+	rec.set("of_alone", rec.Values["mb_s"]/p.MBPerSecond)
+	return nil
 }
 
 // javaConsume reads the topic of the batch case from its beginning.

@@ -53,12 +53,16 @@ var Metrics = []Metric{
 	{"sweep-", "produce_p99_us", "load at %s MB/s: produce p99", "us", "lower", ""},
 	{"sweep-", "e2e_p99_us", "load at %s MB/s: produce to consume p99", "us", "lower", ""},
 	{"java-max", "mb_s", "Java producer, unlimited, default settings", "MB/s", "higher", "256k2_mb_s"},
+	{"java-max", "alone_mb_s", "Java producer, default settings, against a broker that does nothing", "MB/s", "higher", ""},
+	{"java-max", "of_alone", "Java producer, default settings: share of what it reaches against a broker that does nothing", "", "higher", ""},
 	{"java-max", "cpu_s_per_gb", "Java producer, default settings: server CPU per GB", "s", "lower", ""},
 	{"java-max", "settled_cpu_s_per_gb", "Java producer, default settings: server CPU per GB until quiet", "s", "lower", ""},
 	{"java-max", "minio_cpu_s_per_gb", "Java producer, default settings: CPU of MinIO per GB until quiet, not in the above", "s", "lower", ""},
 	{"java-max", "machine_cpu_s_per_gb", "Java producer, default settings: CPU of the whole machine per GB, client and kernel too", "s", "lower", ""},
 	{"java-max", "settled_written_per_byte", "Java producer, default settings: bytes written per byte until quiet", "", "lower", ""},
 	{batchCase, "mb_s", "Java producer, unlimited, batch 128 KiB, linger 5 ms", "MB/s", "higher", "256k2_mb_s"},
+	{batchCase, "alone_mb_s", "Java producer, batch 128 KiB, against a broker that does nothing", "MB/s", "higher", ""},
+	{batchCase, "of_alone", "Java producer, batch 128 KiB: share of what it reaches against a broker that does nothing", "", "higher", ""},
 	{batchCase, "cpu_s_per_gb", "Java producer, batch 128 KiB: server CPU per GB", "s", "lower", ""},
 	{batchCase, "settled_cpu_s_per_gb", "Java producer, batch 128 KiB: server CPU per GB until quiet", "s", "lower", ""},
 	{batchCase, "minio_cpu_s_per_gb", "Java producer, batch 128 KiB: CPU of MinIO per GB until quiet, not in the above", "s", "lower", ""},
@@ -123,6 +127,23 @@ var Metrics = []Metric{
 	{"fairness", "frames_mb_s", "frames acknowledged meanwhile", "MB/s", "higher", ""},
 	{"fairness", "stalled_growth_mb", "16 consumers that stop reading 4 fetches of 100 MB each: memory on top", "MB", "lower", ""},
 	{"fairness", "stalled_rss_mb", "the same: resident memory, highest", "MB", "lower", ""},
+	{"secure-acl", "p50_us", "authorizer with 201 entries, open loop 1,000/s: p50", "us", "lower", "4k1_p50_us"},
+	{"secure-acl", "p99_us", "authorizer with 201 entries, open loop 1,000/s: p99", "us", "lower", "4k1_p99_us"},
+	{"secure-acl", "cpu_us_per_request", "authorizer with 201 entries: server CPU per request", "us", "lower", ""},
+	{"secure-quota", "p50_us", "quotas that nobody reaches, open loop 1,000/s: p50", "us", "lower", "4k1_p50_us"},
+	{"secure-quota", "p99_us", "quotas that nobody reaches, open loop 1,000/s: p99", "us", "lower", "4k1_p99_us"},
+	{"secure-quota", "cpu_us_per_request", "quotas that nobody reaches: server CPU per request", "us", "lower", ""},
+	{"secure-tls", "p50_us", "TLS, open loop 1,000/s: p50", "us", "lower", "4k1_p50_us"},
+	{"secure-tls", "p99_us", "TLS, open loop 1,000/s: p99", "us", "lower", "4k1_p99_us"},
+	{"secure-tls", "cpu_us_per_request", "TLS: server CPU per request", "us", "lower", ""},
+	{"txn-5000", "p50_ms", "Java producer, transactions of 100 ms, 5,000 rec/s of 1 KB: p50", "ms", "lower", ""},
+	{"txn-5000", "p99_ms", "Java producer, transactions of 100 ms, 5,000 rec/s of 1 KB: p99 (its start included)", "ms", "lower", ""},
+	{"txn-5000", "cpu_s_per_gb", "Java producer, transactions of 100 ms: server CPU per GB", "s", "lower", ""},
+	{"cleaning", "alone_p50_us", "1,000 requests/s beside 4 MB/s of keys: p50", "us", "lower", ""},
+	{"cleaning", "alone_p99_us", "1,000 requests/s beside 4 MB/s of keys: p99", "us", "lower", ""},
+	{"cleaning", "cleaning_p50_us", "1,000 requests/s beside 4 MB/s of keys that are compacted all the time: p50", "us", "lower", ""},
+	{"cleaning", "cleaning_p99_us", "1,000 requests/s beside 4 MB/s of keys that are compacted all the time: p99", "us", "lower", ""},
+	{"cleaning", "ratio_cleaning_p99_us", "compacted / not compacted: p99", "", "lower", ""},
 }
 
 // rows expands the metrics of sweeps into one per case that was run.
@@ -160,4 +181,14 @@ func (r *Result) casesWith(prefix string) []string {
 		}
 	}
 	return out
+}
+
+// floorOf is the Floor of a metric.
+func floorOf(name, key string) string {
+	for _, m := range Metrics {
+		if m.Case == name && m.Key == key {
+			return m.Floor
+		}
+	}
+	return ""
 }

@@ -13,7 +13,9 @@ import (
 type Options struct {
 	// Out is the directory for side.json and side.md. Work is where the servers keep their data while they run: it decides on the device.
 	Out, Work string
-	Rounds    int
+	// MinIODir is where MinIO keeps its data; empty: in Work, on the device of the write-ahead log.
+	MinIODir string
+	Rounds   int
 	// Targets are names of known targets or of their variants, KIND@LABEL, in the order of the table's columns.
 	Targets []string
 	// Cases restricts to cases whose name begins with one of these; empty: all of the profile.
@@ -70,9 +72,9 @@ var (
 	Short = Profile{Name: "short", IdleFor: time.Second, FloorFor: 700 * time.Millisecond, Warmup: time.Second, ProbeFor: 3 * time.Second, Java5kRecords: 20_000,
 		JavaRecords: 150_000, BatchRecords: 250_000, E2ERecords: 1000, LoadFor: 4 * time.Second, LoadMB: 20, Cold: true, SettleMin: 2500 * time.Millisecond, SettleMax: 8 * time.Second,
 		CaseTimeout: 2 * time.Minute, Partitions: 10_000, BesideFor: 1500 * time.Millisecond, Reduced: map[string][]string{
-			"ringmq-loop":  {"start", "floor", "probe", "java-batch"},
-			"kafka-synced": {"start", "floor", "probe", "java-max", "java-batch", "java-e2e"},
-		}, Skip: map[string][]string{"kafka": {"partitions", "fairness"}}}
+			"ringmq-loop":  {"start", "floor", "probe"},
+			"kafka-synced": {"start", "floor", "probe", "java-max", "java-batch"},
+		}, Skip: map[string][]string{"ringmq": {"cleaning"}, "kafka": {"partitions", "fairness", "secure", "txn", "cleaning"}}}
 	Full = Profile{Name: "full", IdleFor: 5 * time.Second, FloorFor: 2 * time.Second, Warmup: 2 * time.Second, ProbeFor: 15 * time.Second, Java5kRecords: 75_000,
 		JavaRecords: 600_000, BatchRecords: 1_500_000, E2ERecords: 5000, LoadFor: 30 * time.Second, LoadMB: 50, SweepMB: []float64{5, 10, 20, 40, 60, 80, 120},
 		SweepFor: 8 * time.Second, Cold: true, SettleMin: 3 * time.Second, SettleMax: 20 * time.Second, CaseTimeout: 4 * time.Minute, Partitions: 10_000,

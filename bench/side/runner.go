@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ringmq/ringmq/bench/host"
+	"github.com/ringmq/ringmq/bench/wire"
 )
 
 // Run measures everything and writes side.json and side.md. What was measured until an error or the end of the context is written too.
@@ -117,14 +118,23 @@ func (o Options) serve(ctx context.Context, r *Result, round int, name string, o
 	defer func() {
 		// Before the next server starts: nothing of this one is left to be written.
 		err = errors.Join(err, os.RemoveAll(dir))
-		unix.Sync()
+		if !host.Settle(ctx) && ctx.Err() == nil {
+			r.Notes = append(r.Notes, fmt.Sprintf("round %d: the disks were not at rest after %s was removed", round, name))
+		}
 	}()
 	u := setup{dir: dir, binary: o.binaryOf(name), settings: o.settingsOf(name)}
+	var cert *certificate
 	if own != nil {
 		u.settings, u.args, u.env = append(u.settings, own.settings...), own.args, own.env
+		if own.tls {
+			if cert, err = newCertificate(dir); err != nil {
+				return err
+			}
+			u.settings = append(u.settings, cert.settings...)
+		}
 	}
 	t, _ := targetOf(name)
-	s := &session{o: o, target: name, round: round, dir: dir, own: own}
+	s := &session{o: o, target: name, round: round, dir: dir, own: own, cert: cert}
 	s.in, err = t.make(ctx, o, u)
 	if err != nil {
 		if s.in != nil {
@@ -161,6 +171,9 @@ func (o Options) serve(ctx context.Context, r *Result, round int, name string, o
 func (o Options) runCase(ctx context.Context, s *session, c testCase) Record {
 	ctx, cancel := context.WithTimeout(ctx, o.Profile.CaseTimeout)
 	defer cancel()
+	if s.cert != nil {
+		ctx = wire.WithTLS(ctx, s.cert.config)
+	}
 	rec := Record{Round: s.round, Target: s.target, Case: c.name, At: time.Now()}
 	if s.own != nil {
 		rec.Settings = s.own.settings

@@ -25,8 +25,9 @@ type session struct {
 	round    int
 	dir      string // of the server's data
 	in       *instance
-	own      *ownServer // not nil: the server is there for one case
-	produced float64    // bytes of values acknowledged, all cases
+	own      *ownServer   // not nil: the server is there for one case
+	cert     *certificate // not nil: its listener speaks TLS
+	produced float64      // bytes of values acknowledged, all cases
 	// afterReady is the usage when the server had acknowledged its first record.
 	afterReady proc.Usage
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,6 +31,7 @@ type instance struct {
 	server
 	minio *proc.MinIO
 	loop  *proc.Loop
+	aside string // a directory outside of the server's, which goes with it
 }
 
 // close ends everything.
@@ -37,6 +39,9 @@ func (i *instance) close() error {
 	var errs []error
 	if i.minio != nil && i.minio.Process != nil {
 		i.minio.Kill()
+	}
+	if i.aside != "" {
+		errs = append(errs, os.RemoveAll(i.aside))
 	}
 	if i.loop != nil {
 		errs = append(errs, i.loop.Close())
@@ -117,12 +122,20 @@ func makeRingMQLoop(ctx context.Context, o Options, u setup) (*instance, error) 
 
 func makeRingMQMinIO(ctx context.Context, o Options, u setup) (*instance, error) {
 	m := &proc.MinIO{Dir: filepath.Join(u.dir, "minio"), Bucket: "ringmq"}
+	aside := ""
+	if o.MinIODir != "" {
+		var err error
+		if aside, err = os.MkdirTemp(o.MinIODir, "minio-"); err != nil {
+			return nil, fmt.Errorf("side: %w", err)
+		}
+		m.Dir = aside
+	}
 	if err := m.Start(ctx); err != nil {
 		return nil, err
 	}
 	u.settings = append(slices.Clone(u.settings), "s3.data.buckets="+m.BucketURI())
 	i, err := makeRingMQ(ctx, o, u)
-	i.minio = m
+	i.minio, i.aside = m, aside
 	return i, err
 }
 

@@ -12,8 +12,9 @@ type Ledger struct {
 }
 
 type partitionLedger struct {
-	next  int64           // next sequence to send
-	acked map[int64]int64 // sequence -> offset
+	next       int64           // next sequence to send
+	acked      map[int64]int64 // sequence -> offset
+	duplicates bool            // are allowed
 }
 
 // NewLedger is for a topic of n partitions.
@@ -23,6 +24,14 @@ func NewLedger(n int) *Ledger {
 		l.parts[i].acked = make(map[int64]int64)
 	}
 	return l
+}
+
+// AllowDuplicates is for producers that are not idempotent: what they send again because an answer was lost may be in the log twice. It is
+// called before the first record.
+func (l *Ledger) AllowDuplicates() {
+	for i := range l.parts {
+		l.parts[i].duplicates = true
+	}
 }
 
 // Partitions is the number of partitions.
@@ -60,6 +69,7 @@ type Report struct {
 	Records    int64 // read
 	Acked      int64 // acknowledged, all found
 	Unacked    int64 // sent, not acknowledged, and found nevertheless: allowed
+	Duplicates int64 // found again, where the ledger allows it
 	Violations []string
 }
 
@@ -86,7 +96,8 @@ type reader struct {
 	ledger     *partitionLedger
 	report     *Report
 	lastOffset int64
-	seen       map[int64]int64 // sequence -> offset
+	seen       map[int64]int64 // sequence -> offset, of duplicates the acknowledged one
+	at         map[int64]int64 // offset -> sequence; nil unless somebody wants to compare
 	highest    int64           // sequence
 }
 
@@ -112,16 +123,26 @@ func (r *reader) record(offset int64, value []byte) {
 		r.report.violate("partition %d offset %d: sequence %d was never sent", r.partition, offset, sequence)
 		return
 	}
+	want, acked := r.ledger.acked[sequence]
+	if r.at != nil {
+		r.at[offset] = sequence
+	}
+	r.highest = max(r.highest, sequence)
 	if before, twice := r.seen[sequence]; twice {
-		r.report.violate("partition %d: sequence %d at offset %d and again at offset %d", r.partition, sequence, before, offset)
-	} else if sequence < r.highest {
+		if !r.ledger.duplicates {
+			r.report.violate("partition %d: sequence %d at offset %d and again at offset %d", r.partition, sequence, before, offset)
+		}
+		r.report.Duplicates++
+		if acked && offset == want {
+			r.seen[sequence] = offset
+		}
+		return
+	}
+	if sequence < r.highest {
 		r.report.violate("partition %d offset %d: sequence %d after sequence %d", r.partition, offset, sequence, r.highest)
 	}
 	r.seen[sequence] = offset
-	r.highest = max(r.highest, sequence)
-	if want, acked := r.ledger.acked[sequence]; acked && want != offset {
-		r.report.violate("partition %d: sequence %d was acknowledged at offset %d and is at offset %d", r.partition, sequence, want, offset)
-	} else if !acked {
+	if !acked {
 		r.report.Unacked++
 	}
 }
@@ -129,10 +150,14 @@ func (r *reader) record(offset int64, value []byte) {
 // end checks that nothing acknowledged is missing.
 func (r *reader) end() {
 	for sequence, offset := range r.ledger.acked {
-		if _, found := r.seen[sequence]; !found {
+		found, ok := r.seen[sequence]
+		switch {
+		case !ok:
 			r.report.violate("partition %d: sequence %d, acknowledged at offset %d, is lost", r.partition, sequence, offset)
-			continue
+		case found != offset:
+			r.report.violate("partition %d: sequence %d was acknowledged at offset %d and is at offset %d", r.partition, sequence, offset, found)
+		default:
+			r.report.Acked++
 		}
-		r.report.Acked++
 	}
 }

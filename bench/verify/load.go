@@ -17,13 +17,17 @@ type Load struct {
 	Topic       string
 	RecordBytes int
 	Rate        int // records a second over all partitions; 0: as fast as the client goes
+	// Acked is told of each acknowledgement how long it took since the record was given to the client; it may be nil. It must not block.
+	Acked func(partition int32, took time.Duration)
 	// Options are further client options.
 	Options []kgo.Opt
+	// Gaps is told of every acknowledgement; it may be nil.
+	Gaps *Gaps
 }
 
 // Produce sends records round robin over the ledger's partitions until the context ends, and then waits for the outcome of what is
-// under way, at most grace. The producer is idempotent and retries for as long as it runs, over restarts of the broker. stalls is told
-// the longest time without an acknowledgement; it may be nil.
+// under way, at most grace. The producer is idempotent, unless the options say otherwise, and retries for as long as it runs, over restarts
+// of the broker. stalls is told the longest time without an acknowledgement; it may be nil.
 func Produce(ctx context.Context, load Load, ledger *Ledger, grace time.Duration, stalls *atomic.Int64) error {
 	opts := append([]kgo.Opt{
 		kgo.SeedBrokers(load.Seeds...), kgo.DefaultProduceTopic(load.Topic), kgo.RecordPartitioner(kgo.ManualPartitioner()),
@@ -40,6 +44,7 @@ func Produce(ctx context.Context, load Load, ledger *Ledger, grace time.Duration
 	var failed atomic.Pointer[error]
 	var last atomic.Int64
 	last.Store(time.Now().UnixNano())
+	load.Gaps.begin(time.Now())
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	started, sent := time.Now(), 0
@@ -56,13 +61,18 @@ func Produce(ctx context.Context, load Load, ledger *Ledger, grace time.Duration
 		partition := n % int32(ledger.Partitions())
 		sequence := ledger.take(partition)
 		rec := &kgo.Record{Partition: partition, Value: encode(partition, sequence, load.RecordBytes, noise)}
+		begun := time.Now()
 		cl.Produce(context.Background(), rec, func(r *kgo.Record, err error) {
 			now := time.Now().UnixNano()
+			if err == nil && load.Acked != nil {
+				load.Acked(r.Partition, time.Since(begun))
+			}
 			if err != nil {
 				failed.CompareAndSwap(nil, &err)
 				return
 			}
 			ledger.acknowledge(r.Partition, sequence, r.Offset)
+			load.Gaps.acknowledged(r.Partition, time.Unix(0, now))
 			if gap := now - last.Swap(now); stalls != nil && gap > stalls.Load() {
 				stalls.Store(gap)
 			}
@@ -79,9 +89,15 @@ func Produce(ctx context.Context, load Load, ledger *Ledger, grace time.Duration
 	return nil
 }
 
-// Check reads the whole topic and compares it with the ledger.
-func Check(ctx context.Context, seeds []string, topic string, ledger *Ledger) (*Report, error) {
-	ends, err := endOffsets(ctx, seeds, topic, ledger.Partitions())
+// Check reads the whole topic and compares it with the ledger; then it waits until the tails have come as far, and compares what they were
+// served with what it has read.
+func Check(ctx context.Context, seeds []string, topic string, ledger *Ledger, tails ...*Tail) (*Report, error) {
+	return CheckWith(ctx, []kgo.Opt{kgo.SeedBrokers(seeds...)}, topic, ledger, tails...)
+}
+
+// CheckWith is Check with a client of these options, of which one names the brokers.
+func CheckWith(ctx context.Context, opts []kgo.Opt, topic string, ledger *Ledger, tails ...*Tail) (*Report, error) {
+	ends, err := endOffsets(ctx, opts, topic, ledger.Partitions())
 	if err != nil {
 		return nil, err
 	}
@@ -93,13 +109,16 @@ func Check(ctx context.Context, seeds []string, topic string, ledger *Ledger) (*
 	defer ledger.mu.Unlock()
 	for i := range readers {
 		readers[i] = newReader(int32(i), &ledger.parts[i], report)
+		if len(tails) > 0 {
+			readers[i].at = make(map[int64]int64)
+		}
 		if ends[i] > 0 {
 			from[int32(i)] = kgo.NewOffset().AtStart()
 			left++
 		}
 	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}),
-		kgo.FetchMaxWait(200*time.Millisecond), kgo.FetchMaxPartitionBytes(1<<20))
+	cl, err := kgo.NewClient(append([]kgo.Opt{kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}),
+		kgo.FetchMaxWait(200 * time.Millisecond), kgo.FetchMaxPartitionBytes(1 << 20)}, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("verify: %w", err)
 	}
@@ -127,6 +146,11 @@ func Check(ctx context.Context, seeds []string, topic string, ledger *Ledger) (*
 	}
 	for _, r := range readers {
 		r.end()
+	}
+	for _, t := range tails {
+		if err := t.compare(ctx, ends, readers, report); err != nil {
+			return report, err
+		}
 	}
 	return report, nil
 }

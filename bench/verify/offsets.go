@@ -9,8 +9,8 @@ import (
 )
 
 // endOffsets asks for the high watermark of each partition.
-func endOffsets(ctx context.Context, seeds []string, topic string, n int) ([]int64, error) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...))
+func endOffsets(ctx context.Context, opts []kgo.Opt, topic string, n int) ([]int64, error) {
+	cl, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("verify: %w", err)
 	}

@@ -3,6 +3,7 @@ package wire
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -25,9 +26,14 @@ type Conn struct {
 	f     *kmsg.RequestFormatter
 }
 
-// Dial connects. client is the client id of all requests.
+// Dial connects, with TLS if the context says so. client is the client id of all requests.
 func Dial(ctx context.Context, address, client string) (*Conn, error) {
-	var d net.Dialer
+	var d interface {
+		DialContext(ctx context.Context, network, address string) (net.Conn, error)
+	} = &net.Dialer{}
+	if config := tlsOf(ctx); config != nil {
+		d = &tls.Dialer{Config: config}
+	}
 	c, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("wire: %w", err)
