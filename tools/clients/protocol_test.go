@@ -88,7 +88,7 @@ func TestConsumerProtocolOfKafka(t *testing.T) {
 	}
 }
 
-// shareTopics has three members of a group share two topics of six partitions each; the third is static.
+// shareTopics has three members of a group share two topics of six partitions each; the third is static, unless it is franz-go's.
 func shareTopics(t *testing.T, b *band, on broker, assignor, one, two, three string) {
 	prefix := strings.Join([]string{assignor, one, two}, "-")
 	group, left, right := prefix+"-group", prefix+"-left", prefix+"-right"
@@ -97,32 +97,34 @@ func shareTopics(t *testing.T, b *band, on broker, assignor, one, two, three str
 	member := []string{"group.id=" + group, "group.protocol=consumer", "group.remote.assignor=" + assignor}
 	byName := append(slices.Clone(member), "topics="+left+","+right)
 	byPattern := append(slices.Clone(member), "pattern="+prefix+"-(?P<side>left|right)") // the name of a group is RE2's, not Java's
-	static := append(slices.Clone(byName), "group.instance.id="+prefix+"-static")
+	third := slices.Clone(byName)
+	// franz-go 1.22.2 names no instance when a static member goes for a while, which brokers refuse: it would be away until its session ends, and come back to anything.
+	static := !strings.HasPrefix(three, "franz")
+	if static {
+		third = append(third, "group.instance.id="+prefix+"-static")
+	}
 
 	b.start(one, byName...)
 	b.awaitShares(12, one)
 	b.start(two, byPattern...)
 	b.awaitShares(12, one, two)
 	b.needCoPartitioned(assignor, left, right, one, two)
-	b.start(three, static...)
+	b.start(three, third...)
 	b.awaitShares(12, one, two, three)
 	b.needCoPartitioned(assignor, left, right, one, two, three)
 
 	before := b.all(one, two, three)
 	b.close(three)
 	on.fall() // that a static member is away, and what is kept for it, has to be in the log
-	b.start(three, static...)
-	b.await(three+" is back", func() error {
-		if now := b.all(one, two, three); now != before {
-			return fmt.Errorf("%s, was %s", now, before)
-		}
-		return nil
-	})
+	b.start(three, third...)
+	b.awaitShares(12, one, two, three)
 	b.awaitProgress()
-	if now := b.all(one, two, three); now != before {
+	now := b.all(one, two, three)
+	if static && now != before {
 		t.Errorf("a static member has gone and come back: %s, was %s", now, before)
 	}
 
+	before = now
 	on.fall()
 	b.awaitProgress()
 	if now := b.all(one, two, three); now != before {
