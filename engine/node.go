@@ -96,8 +96,9 @@ func DialControllers(cfg *config.Config, log *slog.Logger) (func(host string) *t
 	return nil, nil
 }
 
-// electionTimeoutTicks is the longest silence after which a controller stands for election, in units of kraft.Options.Tick.
-const electionTimeoutTicks = 20
+// electionTimeoutTicks is controller.quorum.election.timeout.ms in units of kraft.Options.Tick. A controller stands for election after 10 to 19 of them without a
+// leader; what is left is for the vote, so that one that is split and repeated still ends within two timeouts.
+const electionTimeoutTicks = 25
 
 // controllerEndpoint is where other nodes reach the controller of this one: as controller.quorum.voters says, or at the listener, by this machine's name
 // where that gives no host.
