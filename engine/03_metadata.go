@@ -196,16 +196,14 @@ func (b *Broker) autoCreate(r *request, req *kmsg.MetadataRequest) {
 		if name == nil || img.Topic(*name) != nil || !kraft.ValidTopicName(*name) {
 			continue
 		}
-		if t := b.newTopicRequest(*name); r.mutate(t.NumPartitions, 0) {
-			create.Topics = append(create.Topics, t)
-		}
+		create.Topics = append(create.Topics, b.newTopicRequest(*name))
 	}
 	if len(create.Topics) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(b.ctx, autoCreateTimeout)
 	defer cancel()
-	b.create(ctx, create, "on demand")
+	b.create(r.mutating(ctx, 0), create, "on demand") // who asks for metadata never waits for the quota of changes, as in Kafka
 }
 
 const autoCreateTimeout = 10 * time.Second

@@ -347,6 +347,26 @@ func TestMutationQuota(t *testing.T) {
 	if r := create(5, b, 1); r.Topics[0].ErrorCode != 0 || r.ThrottleMillis == 0 {
 		t.Errorf("an old client: %v, %d ms", kproto.ErrorCode(r.Topics[0].ErrorCode), r.ThrottleMillis)
 	}
+	// What is only to be checked counts as well.
+	client = x.name()
+	x.limit("controller_mutation_rate", 1, "client-id="+client)
+	check := createRequest(7, x.name(), 20, 1)
+	check.ValidateOnly = true
+	if r := x.dial().requestAs(client, check).(*kmsg.CreateTopicsResponse); r.Topics[0].ErrorCode != 0 || r.ThrottleMillis != 0 {
+		t.Errorf("a check: %v, %d ms", kproto.ErrorCode(r.Topics[0].ErrorCode), r.ThrottleMillis)
+	}
+	r = create(7, x.name(), 1)
+	refused("after a check, CreateTopics", r.Topics[0].ErrorCode, r.ThrottleMillis)
+	more.Topics[0].Count, more.ValidateOnly = 21, true
+	p = x.dial().requestAs(client, more).(*kmsg.CreatePartitionsResponse)
+	refused("a check of CreatePartitions", p.Topics[0].ErrorCode, p.ThrottleMillis)
+	auto := metadataRequest(12, x.name())
+	auto.AllowAutoTopicCreation = true
+	m := x.dial().requestAs(client, auto).(*kmsg.MetadataResponse)
+	wantCode(t, "a topic created on demand", m.Topics[0].ErrorCode, kproto.UnknownTopicOrPartition)
+	if m.ThrottleMillis != 0 {
+		t.Errorf("who asks for metadata waits %d ms", m.ThrottleMillis)
+	}
 	x.delete(a)
 	x.delete(b)
 }

@@ -230,7 +230,7 @@ func (r *request) reply(resp kmsg.Response) {
 	if r.amend != nil {
 		r.amend(resp)
 	}
-	if r.meter != nil {
+	if r.meter != nil || r.wait > 0 {
 		r.throttle(resp)
 	}
 	resp.SetVersion(r.header.Version)

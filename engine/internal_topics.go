@@ -110,28 +110,27 @@ func (b *Broker) createInternal(r *request, resp *kmsg.StreamsGroupHeartbeatResp
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.TimeoutMillis = int32(autoCreateTimeout.Milliseconds())
 	for _, t := range create {
-		if !r.mutate(t.Partitions, 0) {
-			results[t.Name] = "The throttling quota has been exceeded."
-			continue
-		}
 		req.Topics = append(req.Topics, internalTopicRequest(t))
 	}
+	asked := r.mutating(b.ctx, 0) // now: when r is answered, the connection may become somebody else's
 	b.workers.Go(func() {
-		ctx, cancel := context.WithTimeout(b.ctx, autoCreateTimeout)
+		ctx, cancel := context.WithTimeout(asked, autoCreateTimeout)
 		defer cancel()
-		if len(req.Topics) > 0 {
-			answers := b.create(ctx, req, "for streams group "+group).Topics
-			for i := range answers {
-				t := &answers[i]
-				// That a topic exists means that an answer was on its way while it was created.
-				if code := kproto.ErrorCode(t.ErrorCode); code != kproto.None && code != kproto.TopicAlreadyExists {
-					results[t.Topic] = kproto.ErrorCode(t.ErrorCode).String()
-					if t.ErrorMessage != nil && *t.ErrorMessage != "" {
-						results[t.Topic] = *t.ErrorMessage
-					}
-					b.log.Warn("internal topic not created", "topic", t.Topic, "group", group, "cause", results[t.Topic])
-				}
+		answers := b.create(ctx, req, "for streams group "+group).Topics
+		for i := range answers {
+			t := &answers[i]
+			code := kproto.ErrorCode(t.ErrorCode)
+			if code == kproto.None || code == kproto.TopicAlreadyExists { // it exists: an answer was on its way while it was created
+				continue
 			}
+			results[t.Topic] = code.String()
+			if t.ErrorMessage != nil && *t.ErrorMessage != "" {
+				results[t.Topic] = *t.ErrorMessage
+			}
+			if code == kproto.ThrottlingQuotaExceeded {
+				results[t.Topic] = "The throttling quota has been exceeded."
+			}
+			b.log.Warn("internal topic not created", "topic", t.Topic, "group", group, "cause", results[t.Topic])
 		}
 		end := time.Now()
 		b.internalTopics.end(create, results, end, end.Add(wait))

@@ -21,13 +21,13 @@ import (
 	"github.com/ringmq/ringmq/netpoll"
 )
 
-// StartNode starts the metadata node that a configuration describes, with the TLS of its listeners. A broker node is started fenced: Start unfences it.
-func StartNode(cfg *config.Config, secure *tlsconf.Set, log *slog.Logger, onFailure func(error)) (*kraft.Node, error) {
+// startNode starts the metadata node that a configuration describes, with the TLS of its listeners. A broker node is started fenced: Start unfences it.
+func startNode(cfg *config.Config, secure *tlsconf.Set, changes kraft.MutationQuota, log *slog.Logger, onFailure func(error)) (*kraft.Node, error) {
 	opts, err := nodeOptions(cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	opts.OnFailure = onFailure
+	opts.OnFailure, opts.Mutations = onFailure, changes
 	if cfg.Controller {
 		if src := secure.Of(opts.Listen.Name); src != nil {
 			opts.Listen.TLS = src.Server()

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"context"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -19,13 +21,11 @@ import (
 
 // Quotas of clients (package quota has the limits and the meters). A request that went over one is answered, with the time in its throttle_time_ms, and
 // then its connection is not served for that long (KIP-219); a fetch is answered without data. While nobody has a quota a request costs one atomic load.
-//
-// Different from Kafka: controller_mutation_rate is counted by the broker that the client asks, not by the controller.
+// controller_mutation_rate is counted by the active controller, for all brokers.
 
 func newQuotas(c config.Quotas) *quota.Manager {
 	return quota.New(quota.Options{
-		Windows:         quota.Windows{Number: c.Windows, Size: c.WindowSize},
-		MutationWindows: quota.Windows{Number: c.ControllerWindows, Size: c.ControllerWindowSize},
+		Windows: quota.Windows{Number: c.Windows, Size: c.WindowSize},
 	})
 }
 
@@ -35,12 +35,22 @@ func (b *Broker) followQuotas(next *kraft.Image, delta *kraft.Delta) {
 		return
 	}
 	b.quotas.Set(func(add func(quota.Entity, map[string]float64)) {
-		kraft.Quotas(next, func(e kraft.QuotaEntity, values map[string]float64) bool {
-			if _, ip := e[kraft.QuotaIP]; !ip {
-				add(quota.Entity{User: quotaPart(e, kraft.QuotaUser), Client: quotaPart(e, kraft.QuotaClientID)}, values)
-			}
+		eachQuota(next, func(key string) bool { return key != mutationKey }, add)
+	})
+}
+
+// mutationKey is the quota that the active controller enforces; brokers do the others.
+var mutationKey = quota.Keys[quota.Mutation]
+
+// eachQuota calls add for everybody who has quotas of the keys that count.
+func eachQuota(img *kraft.Image, counts func(key string) bool, add func(quota.Entity, map[string]float64)) {
+	kraft.Quotas(img, func(e kraft.QuotaEntity, values map[string]float64) bool {
+		if _, ip := e[kraft.QuotaIP]; ip {
 			return true
-		})
+		}
+		maps.DeleteFunc(values, func(key string, _ float64) bool { return !counts(key) })
+		add(quota.Entity{User: quotaPart(e, kraft.QuotaUser), Client: quotaPart(e, kraft.QuotaClientID)}, values)
+		return true
 	})
 }
 
@@ -212,13 +222,44 @@ func (r *request) throttle(resp kmsg.Response) {
 	r.conn.conn.Mute(wait)
 }
 
-// mutate takes n partitions from the client's quota of changes. When it says false, the change is not to be made, and THROTTLING_QUOTA_EXCEEDED is the
-// answer, which clients understand from a version on (KIP-599); older ones wait afterwards.
-func (r *request) mutate(n int32, strictFrom int16) bool {
-	if r.meter == nil {
-		return true
+// mutating says on whose behalf the controller is asked to create or delete partitions: it counts them, so that the rate of a client is the same however many
+// brokers it asks. Clients understand THROTTLING_QUOTA_EXCEEDED from a version of the request on (KIP-599); older ones wait afterwards.
+func (r *request) mutating(ctx context.Context, strictFrom int16) context.Context {
+	if r.conn.auth != nil && !r.conn.auth.known {
+		return ctx
 	}
-	wait, ok := r.meter.Mutate(int(n), r.header.Version >= strictFrom)
-	r.wait = max(r.wait, wait)
-	return ok
+	return kraft.AskedBy(ctx, kraft.Asker{Principal: r.conn.principal, ClientID: r.clientID, Patient: r.header.Version < strictFrom})
+}
+
+// paced notes how long the client has to wait because of what the controller has done for it.
+func (r *request) paced(answer kmsg.ThrottleResponse) kmsg.Response {
+	millis, _ := answer.Throttle()
+	r.wait = max(r.wait, time.Duration(millis)*time.Millisecond)
+	return answer.(kmsg.Response)
+}
+
+// mutationQuota implements kraft.MutationQuota.
+type mutationQuota struct{ manager *quota.Manager }
+
+func newMutationQuota(c config.Quotas) mutationQuota {
+	w := quota.Windows{Number: c.ControllerWindows, Size: c.ControllerWindowSize}
+	return mutationQuota{quota.New(quota.Options{MutationWindows: w})}
+}
+
+// Set implements kraft.MutationQuota.
+func (m mutationQuota) Set(img *kraft.Image) {
+	m.manager.Set(func(add func(quota.Entity, map[string]float64)) {
+		if img != nil {
+			eachQuota(img, func(key string) bool { return key == mutationKey }, add)
+		}
+	})
+}
+
+// Take implements kraft.MutationQuota.
+func (m mutationQuota) Take(a kraft.Asker, n int) (wait time.Duration, ok bool) {
+	table := m.manager.Table()
+	if table == nil {
+		return 0, true
+	}
+	return table.Client(strings.TrimPrefix(a.Principal, userType), a.ClientID).Mutate(n, !a.Patient)
 }

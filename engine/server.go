@@ -25,6 +25,7 @@ type Server struct {
 	broker  *Broker           // nil without the broker role
 	metrics *telemetry.Server // nil without a metrics endpoint
 	secure  *tlsconf.Set
+	changes mutationQuota
 	failed  chan error
 }
 
@@ -36,7 +37,7 @@ func Launch(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Server,
 
 func launch(ctx context.Context, cfg *config.Config, log *slog.Logger, device wal.Device) (*Server, error) {
 	begun := time.Now()
-	s := &Server{cfg: cfg, log: log, failed: make(chan error, 2)}
+	s := &Server{cfg: cfg, log: log, changes: newMutationQuota(cfg.Quotas), failed: make(chan error, 2)}
 	fail := func(err error) {
 		select {
 		case s.failed <- err:
@@ -47,7 +48,7 @@ func launch(ctx context.Context, cfg *config.Config, log *slog.Logger, device wa
 	if s.secure, err = tlsconf.OpenSet(cfg, log); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
-	if s.node, err = StartNode(cfg, s.secure, log, fail); err != nil {
+	if s.node, err = startNode(cfg, s.secure, s.changes, log, fail); err != nil {
 		s.secure.Close()
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ringmq/ringmq/engine/quota"
 	"github.com/ringmq/ringmq/engine/telemetry"
 )
 
@@ -36,6 +37,7 @@ func (s *Server) describe() telemetry.Node {
 	for tally, n := range image.CountOffline() {
 		out.Offline = append(out.Offline, telemetry.Offline{Broker: tally.Broker, Reason: string(tally.Reason), Partitions: n})
 	}
+	out.Quotas = describeQuotaStats(s.changes.manager)
 	return out
 }
 
@@ -63,15 +65,20 @@ func (b *Broker) describe() telemetry.Broker {
 			out.Requests = append(out.Requests, telemetry.Requests{API: a.name, Count: m.requests[a.key].Load()})
 		}
 	}
-	for _, q := range b.quotas.Stats(quotaStatsMax) {
-		out.Quotas = append(out.Quotas, telemetry.Quota{
-			Kind: q.Kind.String(), User: q.User, ClientID: q.ClientID, Limit: q.Limit, Value: q.Value, ThrottleMillis: float64(q.Wait) / float64(time.Millisecond),
-		})
-	}
+	out.Quotas = describeQuotaStats(b.quotas)
 	for _, s := range b.topics.all() {
 		if s.open.Load() != nil {
 			out.OpenPartitions++
 		}
+	}
+	return out
+}
+
+func describeQuotaStats(m *quota.Manager) (out []telemetry.Quota) {
+	for _, q := range m.Stats(quotaStatsMax) {
+		out = append(out, telemetry.Quota{
+			Kind: q.Kind.String(), User: q.User, ClientID: q.ClientID, Limit: q.Limit, Value: q.Value, ThrottleMillis: float64(q.Wait) / float64(time.Millisecond),
+		})
 	}
 	return out
 }

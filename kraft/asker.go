@@ -5,6 +5,9 @@ import "context"
 // Asker is who has a broker send a request to the controller, for those requests whose answer depends on it. The zero value is nobody: the node itself.
 type Asker struct {
 	Principal string // type:name
+	ClientID  string
+	// Patient: the client does not know THROTTLING_QUOTA_EXCEEDED. Nothing is refused because of a quota, and it has to wait afterwards.
+	Patient bool
 }
 
 type askerKey struct{}

@@ -89,6 +89,7 @@ func (c *controller) activate(term int64, img *Image) {
 		close(c.mu.wake)
 		c.mu.wake = nil
 	}
+	c.setQuotas(img)
 	c.logger.Info("kraft: active controller", "node", c.opts.NodeID, "term", term, "offset", img.Offset())
 	t := c.begin()
 	if img.ClusterID() == "" {
@@ -116,6 +117,7 @@ func (c *controller) deactivate() {
 	lost := c.queue.pending
 	c.queue.pending = nil
 	c.queue.Unlock()
+	c.setQuotas(nil)
 	c.mu.Unlock()
 	for _, p := range lost {
 		p.finish(fmt.Errorf("%w: the controller lost its leadership", ErrTimeout))
@@ -171,8 +173,9 @@ type tx struct {
 	recs  []record.Record
 	conf  *pb.ConfChangeV2 // recs is a VoterSet that differs in this from the one before; nil: no change of members
 	now   time.Time
-	asker Asker // who has it asked; nobody when the controller itself begins it
-	err   error // the first record that did not apply: a fault of the controller
+	asker Asker         // who has it asked; nobody when the controller itself begins it
+	wait  time.Duration // for how long who has it asked must ask nothing more, because of a quota
+	err   error         // the first record that did not apply: a fault of the controller
 }
 
 func (t *tx) img() *Image { return t.b.Image() }
@@ -303,6 +306,9 @@ func (c *controller) start(by Asker, req kmsg.Request) (answer, error) {
 		return answer{}, err
 	}
 	p, err := c.propose(t)
+	if _, ok := req.(*kmsg.AlterClientQuotasRequest); ok && err == nil && len(t.recs) > 0 {
+		c.setQuotas(c.mu.tail)
+	}
 	return answer{resp: resp, seen: p, wrote: len(t.recs) > 0, term: c.mu.term}, err
 }
 

@@ -62,6 +62,7 @@ func (t *tx) createTopics(r *kmsg.CreateTopicsRequest) kmsg.Response {
 		}
 		resp.Topics = append(resp.Topics, out)
 	}
+	resp.ThrottleMillis = t.waitMillis()
 	return resp
 }
 
@@ -88,6 +89,9 @@ func (t *tx) createTopic(rt *kmsg.CreateTopicsRequestTopic, names *collisions, v
 	}
 	leaders, factor, e := t.layout(rt) // behind the configuration, as in Kafka: its error is the one to see
 	if e.code != 0 {
+		return e
+	}
+	if e := t.mutate(len(leaders)); e.code != 0 { // behind every other reason to refuse, and also when nothing is to be created, as in Kafka
 		return e
 	}
 	id := randomID()
@@ -322,6 +326,7 @@ func (t *tx) createPartitions(r *kmsg.CreatePartitionsRequest) kmsg.Response {
 		}
 		resp.Topics = append(resp.Topics, kmsg.CreatePartitionsResponseTopic{Topic: rt.Topic, ErrorCode: e.code, ErrorMessage: e.message()})
 	}
+	resp.ThrottleMillis = t.waitMillis()
 	return resp
 }
 
@@ -341,6 +346,9 @@ func (t *tx) growTopic(rt *kmsg.CreatePartitionsRequestTopic, validate bool, roo
 		return kafkaError{kafkaInvalidAssignment, fmt.Sprintf("Attempted to add %d additional partition(s), but %d assignment(s) were specified.", added, len(rt.Assignment))}
 	case added > *room:
 		return kafkaError{kafkaPolicyViolation, fmt.Sprintf("The request asks for %d additional partitions, the most is %d in one request.", added, maxPartitionsPerRequest)}
+	}
+	if e := t.mutate(int(added)); e.code != 0 {
+		return e
 	}
 	var leaders []int32
 	var e kafkaError
@@ -415,10 +423,13 @@ func (t *tx) deleteTopics(r *kmsg.DeleteTopicsRequest) kmsg.Response {
 		}
 		if e.code == 0 {
 			out.Topic, out.TopicID = &topic.Name, topic.ID
-			t.add(&record.TopicDeleted{ID: topic.ID, Time: t.now.UnixMilli()})
+			if e = t.mutate(len(topic.Partitions)); e.code == 0 {
+				t.add(&record.TopicDeleted{ID: topic.ID, Time: t.now.UnixMilli()})
+			}
 		}
 		out.ErrorCode, out.ErrorMessage = e.code, e.message()
 		resp.Topics = append(resp.Topics, out)
 	}
+	resp.ThrottleMillis = t.waitMillis()
 	return resp
 }

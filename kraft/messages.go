@@ -24,6 +24,8 @@ func (m *envelope) append(dst []byte) []byte {
 	dst = wire.AppendString(dst, m.clusterID)
 	dst = wire.AppendVarint(dst, int64(m.node))
 	dst = wire.AppendString(dst, m.asker.Principal)
+	dst = wire.AppendString(dst, m.asker.ClientID)
+	dst = wire.AppendBool(dst, m.asker.Patient)
 	dst = wire.AppendVarint(dst, m.timeoutMs)
 	dst = wire.AppendVarint(dst, int64(m.key))
 	dst = wire.AppendVarint(dst, int64(m.version))
@@ -32,7 +34,8 @@ func (m *envelope) append(dst []byte) []byte {
 
 func (m *envelope) read(b []byte) error {
 	d := wire.NewReader(b)
-	m.clusterID, m.node, m.asker.Principal = d.String(), d.Int32(), d.String()
+	m.clusterID, m.node = d.String(), d.Int32()
+	m.asker = Asker{Principal: d.String(), ClientID: d.String(), Patient: d.Bool()}
 	m.timeoutMs, m.key, m.version = d.Varint(), d.Int16(), d.Int16()
 	m.body = d.Rest()
 	return d.Err()

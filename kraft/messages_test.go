@@ -16,7 +16,7 @@ type message interface {
 
 func sampleMessages() []message {
 	return []message{
-		&envelope{clusterID: "c", node: 3, asker: Asker{Principal: "User:ann"}, timeoutMs: 5000, key: 19, version: 7, body: []byte("body")},
+		&envelope{clusterID: "c", node: 3, asker: Asker{Principal: "User:ann", ClientID: "tool", Patient: true}, timeoutMs: 5000, key: 19, version: 7, body: []byte("body")},
 		&reply{code: CodeNotController, message: "text", leader: 2, offset: 99, body: []byte("body")},
 		&fetchLog{clusterID: "c", node: 3, from: 7, maxBytes: 1 << 20, waitMs: 500},
 		&logPiece{code: CodeNone, leader: -1, snapshot: snapfile.ID{Index: 5, Term: 2}, entries: []entry{{6, 2, []byte("data")}, {7, 3, []byte{}}}},

@@ -70,6 +70,9 @@ type Options struct {
 	// Tokens are the settings of delegation tokens.
 	Tokens TokenOptions
 
+	// Mutations counts what clients have the controller change; nil: nobody has a quota.
+	Mutations MutationQuota
+
 	// Balancer returns the balancer's settings; get gives a key that was set at run time. Called often: it must be quick. nil: balancer.Defaults.
 	Balancer func(get func(key string) (string, bool)) balancer.Settings
 

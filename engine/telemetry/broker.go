@@ -61,6 +61,7 @@ func (s sink) quotas(list []Quota) {
 
 func (s sink) node(n Node) {
 	gauge(s, "ringmq_node_info", "Which node this is.", 1, "cluster", n.Cluster, "node", strconv.Itoa(int(n.ID)), "roles", n.Roles)
+	s.quotas(n.Quotas)
 	gauge(s, "ringmq_cluster_topics", "Topics of the cluster.", n.Topics)
 	gauge(s, "ringmq_cluster_partitions", "Partitions of the cluster.", n.Partitions)
 	all := 0

@@ -61,6 +61,7 @@ type Node struct {
 	ID                 int32
 	Topics, Partitions int
 	Offline            []Offline
+	Quotas             []Quota // that the active controller enforces
 }
 
 // Offline counts the partitions that nobody serves for one reason because of one broker.
