@@ -38,7 +38,11 @@ type produceOp struct {
 	pending atomic.Int32
 	failed  atomic.Bool // an append failed after it had been taken
 
-	asks []produceAsk // partitions of which the coordinator of the producer's transaction has to be asked first, see admit
+	// Partitions of which the coordinator of the producer's transaction has to be asked first, see admit; admitted of them have their answers.
+	asks     []produceAsk
+	admitted int
+	asked    bool
+	answer   atomic.Pointer[[]kproto.ErrorCode] // of the coordinator, nil until it comes
 
 	// What a quota counts, see quotas.go; meter is nil when nothing counts.
 	meter *quota.Client
@@ -66,7 +70,7 @@ func (b *Broker) produce(st *connState, header kproto.RequestHeader, frame, body
 		op.release()
 		return b.reject(st.conn, "malformed Produce request", err)
 	}
-	op.next, op.asks = 0, op.asks[:0]
+	op.next = 0
 	op.failed.Store(false)
 	op.pending.Store(1)
 	op.results = append(op.results[:0], make([]kproto.ProduceResult, len(op.request.Partitions))...)
@@ -100,31 +104,16 @@ func (op *produceOp) serve(admin bool) netpoll.Verdict {
 			continue
 		}
 		if wait := op.append(rp, result, admin); wait != waitNot {
-			if op.deadline.IsZero() {
-				op.deadline = time.Now().Add(time.Duration(max(op.request.TimeoutMillis, 0)) * time.Millisecond)
+			if op.park(wait) {
+				return netpoll.Hold
 			}
-			// Room that came between the refusal and the note in the list would wake nobody: once noted, try again.
-			if op.broker.parked.add(op.conn.conn, op.deadline) {
-				if wait == waitRoom {
-					op.broker.metrics.walFull.Add(1)
-				}
-				op.next--
-				continue
-			}
-			op.request.CloneInto(&op.names) // the frame is not ours when the broker closes
-			op.conn.parked, op.waits = op, wait
-			if wait == waitRoom {
-				op.broker.noteFull()
-			}
-			op.resting()
-			if op.broker.closing.Load() {
-				op.giveUp()
-			}
-			return netpoll.Hold
+			op.next--
 		}
 	}
-	if len(op.asks) > 0 {
-		op.admit()
+	for wait := op.admit(); wait != waitNot; wait = op.admit() {
+		if op.park(wait) {
+			return netpoll.Hold
+		}
 	}
 	if op.conn.parked != nil || !op.deadline.IsZero() {
 		op.broker.parked.remove(op.conn.conn)
@@ -140,13 +129,40 @@ func (op *produceOp) serve(admin bool) netpoll.Verdict {
 	return netpoll.Next
 }
 
+// park has the request wait, with its frame, unless it returns that the attempt is to be repeated first.
+func (op *produceOp) park(wait produceWait) bool {
+	if wait != waitCoordinator {
+		if op.deadline.IsZero() {
+			op.deadline = time.Now().Add(time.Duration(max(op.request.TimeoutMillis, 0)) * time.Millisecond)
+		}
+		// Room that came between the refusal and the note in the list would wake nobody: once noted, try again.
+		if op.broker.parked.add(op.conn.conn, op.deadline) {
+			if wait == waitRoom {
+				op.broker.metrics.walFull.Add(1)
+			}
+			return false
+		}
+	}
+	op.request.CloneInto(&op.names) // the frame is not ours when the broker closes
+	op.conn.parked, op.waits = op, wait
+	if wait == waitRoom {
+		op.broker.noteFull()
+	}
+	op.resting()
+	if op.broker.closing.Load() {
+		op.giveUp()
+	}
+	return true
+}
+
 // produceWait says what a produce has to wait for.
 type produceWait uint8
 
 const (
-	waitNot    produceWait = iota
-	waitRoom               // in the WAL
-	waitLeader             // the partition is on its way, here or elsewhere
+	waitNot         produceWait = iota
+	waitRoom                    // in the WAL
+	waitLeader                  // the partition is on its way, here or elsewhere
+	waitCoordinator             // of the producer's transaction, for its answer
 )
 
 // append offers one partition's records, unless it returns that they have to wait.
@@ -175,12 +191,17 @@ func (op *produceOp) append(rp *kproto.ProducePartition, result *kproto.ProduceR
 			return waitNot
 		}
 	}
+	return op.settle(part, a, rp, result)
+}
+
+// settle makes the answer of a partition to which a batch was offered, unless it returns that the batch has to wait.
+func (op *produceOp) settle(part *partition.Partition, a partition.Appended, rp *kproto.ProducePartition, result *kproto.ProduceResult) produceWait {
 	if a.Full {
 		return waitRoom
 	}
 	if a.Code == kproto.NotLeaderOrFollower { // since we found it
 		result.ErrorCode = a.Code
-		return op.elsewhere(t, rp.Index, result)
+		return op.elsewhere(&op.request.Topics[rp.Topic], rp.Index, result)
 	}
 	op.take(part, a, result, len(rp.Records))
 	return waitNot
@@ -225,7 +246,7 @@ func (op *produceOp) elsewhere(t *kproto.ProduceTopic, index int32, result *kpro
 	return waitNot
 }
 
-// resume goes on with a held request whose frame is delivered again, when the WAL has room or the request has waited long enough.
+// resume goes on with a held request whose frame is delivered again, when what it waits for may be there or the request has waited long enough.
 func (op *produceOp) resume(frame []byte) netpoll.Verdict {
 	header, body, err := kproto.ParseHeader(frame)
 	if err == nil {
@@ -235,25 +256,34 @@ func (op *produceOp) resume(frame []byte) netpoll.Verdict {
 		panic("BUG: engine: a held Produce frame does not decode any more: " + err.Error())
 	}
 	op.serving()
-	if !time.Now().Before(op.deadline) {
+	if !op.deadline.IsZero() && !time.Now().Before(op.deadline) {
 		refusal := kproto.FailedProduce(kproto.RequestTimedOut, "the write-ahead log is full: the object store does not take uploads fast enough")
-		if op.waits == waitLeader {
+		switch op.waits {
+		case waitLeader:
 			refusal = kproto.FailedProduce(kproto.NotLeaderOrFollower, "the partition is on its way to another leader")
+		case waitCoordinator:
+			refusal = kproto.FailedProduce(kproto.RequestTimedOut, "the coordinator of the transaction did not answer")
 		}
-		for ; op.next < len(op.request.Partitions); op.next++ {
-			op.results[op.next] = refusal
-		}
+		op.refuseRest(refusal)
 	}
 	return op.serve(string(header.ClientID) == adminClientID)
+}
+
+// refuseRest gives up what is not appended yet.
+func (op *produceOp) refuseRest(refusal kproto.ProduceResult) {
+	for ; op.next < len(op.results); op.next++ {
+		op.results[op.next] = refusal
+	}
+	for ; op.admitted < len(op.asks); op.admitted++ {
+		op.results[op.asks[op.admitted].index] = refusal
+	}
 }
 
 // giveUp answers a held request because the broker closes. Its frame stays held. Runs on the connection's goroutine.
 func (op *produceOp) giveUp() {
 	op.conn.parked = nil
 	op.broker.parked.remove(op.conn.conn)
-	for ; op.next < len(op.results); op.next++ {
-		op.results[op.next] = kproto.FailedProduce(kproto.NotLeaderOrFollower, "the broker is shutting down")
-	}
+	op.refuseRest(kproto.FailedProduce(kproto.NotLeaderOrFollower, "the broker is shutting down"))
 	op.done()
 }
 
@@ -341,7 +371,8 @@ func (op *produceOp) failAll() {
 
 func (op *produceOp) release() {
 	clear(op.asks)
-	op.asks = op.asks[:0]
+	op.asks, op.admitted, op.asked = op.asks[:0], 0, false
+	op.answer.Store(nil)
 	op.conn, op.resp, op.deadline = nil, nil, time.Time{}
 	op.meter, op.spent = nil, 0
 	produceOps.Put(op)

@@ -71,6 +71,7 @@ func (r *rateLimit) allow() bool {
 type parking struct {
 	mu    sync.Mutex
 	conns map[*netpoll.Conn]*time.Timer // resumes the connection when its request's time is up; nil without a deadline
+	woken chan struct{}                 // closed by the next wake; nil: nobody waits for it
 }
 
 // add notes that a connection waits, until the deadline if it is not zero. It returns false when that was known already.
@@ -104,6 +105,22 @@ func (p *parking) remove(c *netpoll.Conn) {
 // wake resumes everybody; each is in the list until it is removed. Called by the storage when there is room again; does not block.
 func (p *parking) wake() {
 	p.each((*netpoll.Conn).Resume)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.woken != nil {
+		close(p.woken)
+		p.woken = nil
+	}
+}
+
+// next is closed by the next wake, for what waits without a connection.
+func (p *parking) next() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.woken == nil {
+		p.woken = make(chan struct{})
+	}
+	return p.woken
 }
 
 // clear empties the list.

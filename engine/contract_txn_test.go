@@ -90,18 +90,26 @@ func (p *txnProducer) begin(topics ...string) {
 
 func (p *txnProducer) produce(version int16, topic string, values ...string) kmsg.ProduceResponseTopicPartition {
 	p.x.t.Helper()
-	var bb kproto.BatchBuilder
-	bb.SetProducer(p.id, p.epoch, p.seq[topic], true)
-	for _, v := range values {
-		bb.Add(time.Now().UnixMilli(), nil, []byte(v), nil)
-	}
-	req := produceRequest(topic, -1, bb.Bytes())
-	req.Version, req.TransactionID = version, &p.txnID
-	out := ask[*kmsg.ProduceResponse](p.x, req).Topics[0].Partitions[0]
+	out := ask[*kmsg.ProduceResponse](p.x, p.batch(version, -1, topic, values...)).Topics[0].Partitions[0]
 	if out.ErrorCode == 0 {
 		p.seq[topic] += int32(len(values))
 	}
 	return out
+}
+
+// batch is the request that produces the next records to a topic's partition 0.
+func (p *txnProducer) batch(version, acks int16, topic string, values ...string) *kmsg.ProduceRequest {
+	var bb kproto.BatchBuilder
+	bb.SetProducer(p.id, p.epoch, p.seq[topic], p.txnID != "")
+	for _, v := range values {
+		bb.Add(time.Now().UnixMilli(), nil, []byte(v), nil)
+	}
+	req := produceRequest(topic, acks, bb.Bytes())
+	req.Version = version
+	if p.txnID != "" {
+		req.TransactionID = &p.txnID
+	}
+	return req
 }
 
 func (p *txnProducer) mustProduce(topic string, values ...string) int64 {

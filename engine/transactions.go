@@ -37,7 +37,7 @@ func (b *Broker) newTxnCoordinator() *txn.Coordinator {
 // loadTransactions makes the coordinator serve the ids of a partition of __transaction_state that has just been opened.
 func (b *Broker) loadTransactions(p *partition.Partition) error {
 	unread, err := b.replayInto(p, func(replay func(yield yieldRecord) error) error {
-		return b.txns.Load(p.Index, p.LeaderEpoch, txnLog{p}, func(yield func(key, value []byte, timestamp int64) error) error { return replay(yield) })
+		return b.txns.Load(p.Index, p.LeaderEpoch, txnLog{b, p}, func(yield func(key, value []byte, timestamp int64) error) error { return replay(yield) })
 	}, nil)
 	switch {
 	case unread != nil:
@@ -49,10 +49,39 @@ func (b *Broker) loadTransactions(p *partition.Partition) error {
 }
 
 // txnLog appends the coordinator's records to a partition.
-type txnLog struct{ p *partition.Partition }
+type txnLog struct {
+	b *Broker
+	p *partition.Partition
+}
 
-// Append implements txn.Log.
+// roomWait is how long a record of the coordinator waits for room in the WAL: less than clients wait for the answer that depends on it.
+const roomWait = 15 * time.Second
+
+// Append implements txn.Log. When the WAL is full the batch waits for room, as what producers send does: refused, the first batch of a transaction would be too.
 func (l txnLog) Append(batch []byte, done func(error)) {
+	if l.offer(batch, done) {
+		return
+	}
+	l.b.workers.Go(func() {
+		ctx, cancel := context.WithTimeout(l.b.serving, roomWait)
+		defer cancel()
+		for {
+			room := l.b.parked.next()
+			if l.offer(batch, done) {
+				return
+			}
+			select {
+			case <-room:
+			case <-ctx.Done():
+				done(errLogFull)
+				return
+			}
+		}
+	})
+}
+
+// offer gives a batch to the partition; false: there is no room for it.
+func (l txnLog) offer(batch []byte, done func(error)) bool {
 	a := l.p.AppendInternal(batch, partition.NotVerified, doneFunc(func(err error) {
 		if errors.Is(err, s3stream.ErrFenced) || errors.Is(err, s3stream.ErrClosed) {
 			err = fmt.Errorf("%w: %w", txn.ErrNotCoordinator, err)
@@ -61,12 +90,13 @@ func (l txnLog) Append(batch []byte, done func(error)) {
 	}))
 	switch {
 	case a.Full:
-		done(errLogFull)
+		return false
 	case a.Code == kproto.NotLeaderOrFollower:
 		done(txn.ErrNotCoordinator)
 	case a.Code != kproto.None:
 		done(fmt.Errorf("engine: append to %s-%d: %s %s", l.p.Topic, l.p.Index, a.Code, a.Message))
 	}
+	return true
 }
 
 // doneFunc is a function as an s3stream.Done.

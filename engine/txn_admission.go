@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -47,7 +46,6 @@ type produceAsk struct {
 	index    int // in the request
 	part     *partition.Partition
 	verified partition.Verified
-	records  []byte // set when the frame is let go
 }
 
 // producerOf names the producer of a transactional batch.
@@ -72,50 +70,63 @@ func (op *produceOp) verify(part *partition.Partition, rp *kproto.ProducePartiti
 		return op.offer(part, rp.Records, verified), false
 	case !verified.Added && code != kproto.NotCoordinator:
 		*result = kproto.FailedProduce(admissionCode(code, op.header.Version), "")
-	case op.request.Acks == 0:
-		*result = kproto.FailedProduce(kproto.InvalidTxnState, "") // there would be nobody to tell what the coordinator says
 	default:
-		*result = kproto.FailedProduce(kproto.NotEnoughReplicas, "") // until it is answered
 		op.asks = append(op.asks, produceAsk{index: op.next, part: part, verified: verified})
 	}
 	return a, true
 }
 
-// admit asks the coordinator about all partitions in asks at once, and offers their batches again, on a worker. The connection's next produce waits for
-// that, so that batches stay in order.
-func (op *produceOp) admit() {
+// admit offers the batches of asks when the coordinator, asked about all of them at once, has answered, unless it returns that the request has to wait. Its frame
+// is held meanwhile, so batches of the connection stay in order.
+func (op *produceOp) admit() produceWait {
+	if len(op.asks) == 0 {
+		return waitNot
+	}
+	if !op.asked {
+		op.ask()
+	}
+	codes := op.answer.Load()
+	for ; op.admitted < len(op.asks); op.admitted++ {
+		if codes == nil {
+			return waitCoordinator
+		}
+		if wait := op.admitOne(&op.asks[op.admitted], (*codes)[op.admitted]); wait != waitNot {
+			return wait
+		}
+	}
+	return waitNot
+}
+
+// ask asks the coordinator about all partitions in asks. The operation does not end before the answer, so that it is not another one's by then.
+func (op *produceOp) ask() {
 	tps := make([]txn.TopicPartition, len(op.asks))
-	for i := range op.asks {
-		ask := &op.asks[i]
-		ask.records = bytes.Clone(op.request.Partitions[ask.index].Records)
+	for i, ask := range op.asks {
 		tps[i] = txn.TopicPartition{Topic: ask.part.Topic, Index: ask.part.Index}
 	}
-	b := op.broker
+	op.asked = true
 	op.pending.Add(1)
-	op.conn.exclusive = true
-	b.askTransaction(op.producerOf(op.asks[0].records), tps, op.asks[0].verified.Added, func(codes []kproto.ErrorCode) {
-		b.workers.Go(func() {
-			defer op.done()
-			for i := range op.asks {
-				op.admitted(&op.asks[i], codes[i])
-			}
-		})
+	conn := op.conn.conn
+	first := &op.asks[0]
+	op.broker.askTransaction(op.producerOf(op.request.Partitions[first.index].Records), tps, first.verified.Added, func(codes []kproto.ErrorCode) {
+		op.answer.Store(&codes)
+		conn.Resume()
+		op.done()
 	})
 }
 
-// admitted takes the coordinator's answer about a partition.
-func (op *produceOp) admitted(ask *produceAsk, code kproto.ErrorCode) {
-	result := &op.results[ask.index]
+// admitOne takes the coordinator's answer about a partition.
+func (op *produceOp) admitOne(ask *produceAsk, code kproto.ErrorCode) produceWait {
+	rp, result := &op.request.Partitions[ask.index], &op.results[ask.index]
 	if code != kproto.None {
 		*result = kproto.FailedProduce(admissionCode(code, op.header.Version), "")
-		return
+		return waitNot
 	}
-	a := op.offer(ask.part, ask.records, ask.verified)
-	if a.Full || a.Unverified {
-		*result = kproto.FailedProduce(kproto.NotEnoughReplicas, "the write-ahead log is full") // the producer tries again
-		return
+	a := op.offer(ask.part, rp.Records, ask.verified)
+	if a.Unverified {
+		*result = kproto.FailedProduce(kproto.NotEnoughReplicas, "") // another transaction has ended since: the producer tries again
+		return waitNot
 	}
-	op.take(ask.part, a, result, len(ask.records))
+	return op.settle(ask.part, a, rp, result)
 }
 
 // admissionCode is how a producer is told that its batch was not taken.
