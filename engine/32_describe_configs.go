@@ -13,8 +13,8 @@ import (
 	"github.com/ringmq/ringmq/kraft"
 )
 
-// DescribeConfigs (key 32) 1 to 4, AlterConfigs (key 33) 0 to 2, IncrementalAlterConfigs (key 44) 0 to 1, for topics, groups and
-// brokers. Values are changed by the controller; what a key is worth here is the first of its synonyms: topic, dynamic broker, dynamic default, static,
+// DescribeConfigs (key 32) 1 to 4, AlterConfigs (key 33) 0 to 2, IncrementalAlterConfigs (key 44) 0 to 1, for topics, groups, brokers and, but for key 33, their
+// loggers. Values are changed by the controller; what a key is worth here is the first of its synonyms: topic, dynamic broker, dynamic default, static,
 // default.
 
 func describeConfigs(r *request) {
@@ -65,8 +65,15 @@ func (b *Broker) describeResource(img *kraft.Image, req *kmsg.DescribeConfigsReq
 			return fail(kproto.InvalidRequest, "Client metrics subscription name must not be empty")
 		}
 		described = describeClientMetrics(img, ask.ResourceName)
+	case kraft.ConfigType(kmsg.ConfigResourceTypeBrokerLogger):
+		var refused string
+		if out.Configs, refused = b.describeLoggers(req, ask); refused != "" {
+			return fail(kproto.InvalidRequest, refused)
+		}
+		return out
 	default:
-		return fail(kproto.InvalidRequest, "resource type "+strconv.Itoa(int(ask.ResourceType))+" has no configuration here; known are 2 (topic), 4 (broker) and 32 (group)")
+		return fail(kproto.InvalidRequest, "resource type "+strconv.Itoa(int(ask.ResourceType))+
+			" has no configuration here; known are 2 (topic), 4 (broker), 8 (broker logger), 16 (client metrics) and 32 (group)")
 	}
 	slices.SortFunc(described, func(x, y describedConfig) int { return cmp.Compare(x.def.Name, y.def.Name) })
 	for i := range described {
@@ -273,10 +280,22 @@ func incrementalAlterConfigs(r *request) {
 	out.Resources = []kmsg.IncrementalAlterConfigsResponseResource{}
 	answer := func(rr *kmsg.IncrementalAlterConfigsRequestResource, code kproto.ErrorCode, message string) {
 		x := kmsg.NewIncrementalAlterConfigsResponseResource()
-		x.ErrorCode, x.ErrorMessage, x.ResourceType, x.ResourceName = int16(code), &message, rr.ResourceType, rr.ResourceName
+		x.ErrorCode, x.ResourceType, x.ResourceName = int16(code), rr.ResourceType, rr.ResourceName
+		if code != kproto.None {
+			x.ErrorMessage = &message
+		}
 		out.Resources = append(out.Resources, x)
 	}
+	for i := range req.Resources {
+		if rr := &req.Resources[i]; rr.ResourceType == kmsg.ConfigResourceTypeBrokerLogger {
+			code, message := b.alterLoggers(req, rr)
+			answer(rr, code, message)
+		}
+	}
 	req.Resources = slices.DeleteFunc(req.Resources, func(rr kmsg.IncrementalAlterConfigsRequestResource) bool {
+		if rr.ResourceType == kmsg.ConfigResourceTypeBrokerLogger {
+			return true
+		}
 		set := make(map[string]string)
 		for _, c := range rr.Configs {
 			if c.Op == kmsg.IncrementalAlterConfigOpSet && c.Value != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/ringmq/ringmq/engine"
 	"github.com/ringmq/ringmq/engine/config"
 	"github.com/ringmq/ringmq/engine/config/storagedir"
+	"github.com/ringmq/ringmq/engine/loglevel"
 	"github.com/ringmq/ringmq/tools/freeport"
 )
 
@@ -49,7 +50,7 @@ func Start(t testing.TB, o Options) *Node {
 		o.Launch = engine.Launch
 	}
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		o.Logger = slog.New(loglevel.New(slog.LevelWarn, func(h *slog.HandlerOptions) slog.Handler { return slog.NewTextHandler(testWriter{t}, h) }))
 	}
 	port := freePort(t)
 	base := []string{

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ringmq/ringmq/engine/config/storagedir"
+	"github.com/ringmq/ringmq/engine/loglevel"
 )
 
 func (p Program) serverCommand() *cobra.Command {
@@ -89,12 +90,11 @@ func (f *logFlags) logger(w interface{ Write([]byte) (int, error) }) (*slog.Logg
 	if err := level.UnmarshalText([]byte(f.level)); err != nil {
 		return nil, usageError("--log-level=%q; allowed: debug, info, warn, error", f.level)
 	}
-	opts := &slog.HandlerOptions{Level: level}
 	switch f.format {
 	case "text":
-		return slog.New(slog.NewTextHandler(w, opts)), nil
+		return slog.New(loglevel.New(level, func(o *slog.HandlerOptions) slog.Handler { return slog.NewTextHandler(w, o) })), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, opts)), nil
+		return slog.New(loglevel.New(level, func(o *slog.HandlerOptions) slog.Handler { return slog.NewJSONHandler(w, o) })), nil
 	}
 	return nil, usageError("--log-format=%q; allowed: text, json", f.format)
 }
