@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -79,8 +81,37 @@ func changeACLs[R kmsg.Response](r *request, what string, fail func(*request, R,
 		failed(code, message)
 		return
 	}
-	b.log.Info("access control entries "+what, "principal", r.conn.principal)
+	if changed := changedACLs(r.body, resp); len(changed) > 0 {
+		b.log.Info("access control entries "+what, "principal", r.conn.principal, "count", len(changed), "entries", strings.Join(changed[:min(len(changed), loggedACLs)], "; "))
+	}
 	r.reply(resp)
+}
+
+// loggedACLs is how many of the entries that one request changes are named in the log.
+const loggedACLs = 20
+
+// changedACLs names the entries that a request has created or deleted, as its answer tells.
+func changedACLs(req kmsg.Request, resp kmsg.Response) (out []string) {
+	name := func(principal, host string, permission kmsg.ACLPermissionType, op kmsg.ACLOperation, resource kmsg.ACLResourceType, pattern kmsg.ACLResourcePatternType, on string) {
+		out = append(out, fmt.Sprintf("%s %s %s from %s on %s %s (%s)", permission, principal, op, host, resource, on, pattern))
+	}
+	switch resp := resp.(type) {
+	case *kmsg.CreateACLsResponse:
+		for i, c := range req.(*kmsg.CreateACLsRequest).Creations {
+			if i < len(resp.Results) && resp.Results[i].ErrorCode == 0 {
+				name(c.Principal, c.Host, c.PermissionType, c.Operation, c.ResourceType, c.ResourcePatternType, c.ResourceName)
+			}
+		}
+	case *kmsg.DeleteACLsResponse:
+		for _, r := range resp.Results {
+			for _, m := range r.MatchingACLs {
+				if m.ErrorCode == 0 {
+					name(m.Principal, m.Host, m.PermissionType, m.Operation, m.ResourceType, m.ResourcePatternType, m.ResourceName)
+				}
+			}
+		}
+	}
+	return out
 }
 
 func failACLCreations(r *request, resp *kmsg.CreateACLsResponse, code kproto.ErrorCode, message string) {

@@ -30,10 +30,10 @@ func (b *Broker) claimBucket(ctx context.Context) error {
 		err = fmt.Errorf("engine: s3.data.buckets: %w", err)
 		left := b.cfg.S3.StartWait - time.Since(begun)
 		if ctx.Err() != nil || !objstore.Retryable(err) {
-			return err
+			return advised(err)
 		}
 		if left <= 0 {
-			return fmt.Errorf("%w (waited %v for the object store, s3.start.wait.ms)", err, time.Since(begun).Round(time.Second))
+			return fmt.Errorf("%w (waited %v for the object store, s3.start.wait.ms)", advised(err), time.Since(begun).Round(time.Second))
 		}
 		// The text may have addresses that change with each attempt; the advice is one for each kind of failure.
 		if cause := objstore.Remedy(err) + objstore.Code(err); cause != said {
@@ -47,4 +47,12 @@ func (b *Broker) claimBucket(ctx context.Context) error {
 		}
 		pause = min(2*pause, bucketPauseMax)
 	}
+}
+
+// advised adds what an operator can do about an error of a bucket.
+func advised(err error) error {
+	if remedy := objstore.Remedy(err); remedy != "" {
+		return fmt.Errorf("%w; remedy: %s", err, remedy)
+	}
+	return err
 }

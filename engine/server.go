@@ -70,6 +70,15 @@ func launch(ctx context.Context, cfg *config.Config, log *slog.Logger, device wa
 	return s, nil
 }
 
+// leaveTime is how much of the time for a shutdown the broker leaves to the metadata node. An object store that is away would use up all of it, and the
+// controllers would not hear that this broker goes.
+const leaveTime = 2 * time.Second
+
+// brokerDeadline is when the broker has to be closed if the node has to be at the time end.
+func brokerDeadline(now, end time.Time) time.Time {
+	return end.Add(-min(leaveTime, max(0, end.Sub(now)/4)))
+}
+
 // closeBroker closes the broker, and hurries when no controller has confirmed it for the time of a session: nobody can take its partitions or note its
 // objects then.
 func (s *Server) closeBroker(ctx context.Context) error {
@@ -164,7 +173,12 @@ func (s *Server) Failed() <-chan error { return s.failed }
 func (s *Server) Close(ctx context.Context) error {
 	var err error
 	if s.broker != nil {
-		err = s.closeBroker(ctx)
+		within, cancel := context.WithCancel(ctx)
+		if at, ok := ctx.Deadline(); ok {
+			within, cancel = context.WithDeadline(ctx, brokerDeadline(time.Now(), at))
+		}
+		err = s.closeBroker(within)
+		cancel()
 	}
 	err = errors.Join(err, s.node.Stop(ctx))
 	s.secure.Close()

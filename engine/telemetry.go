@@ -6,6 +6,7 @@ import (
 
 	"github.com/ringmq/ringmq/engine/quota"
 	"github.com/ringmq/ringmq/engine/telemetry"
+	"github.com/ringmq/ringmq/kraft"
 )
 
 // serveMetrics opens the metrics endpoint, if one is configured.
@@ -37,6 +38,12 @@ func (s *Server) describe() telemetry.Node {
 	for tally, n := range image.CountOffline() {
 		out.Offline = append(out.Offline, telemetry.Offline{Broker: tally.Broker, Reason: string(tally.Reason), Partitions: n})
 	}
+	image.Brokers(func(b *kraft.Broker) bool {
+		if b.Failure != "" {
+			out.Failed = append(out.Failed, telemetry.Failed{Broker: b.ID, Cause: b.Failure})
+		}
+		return true
+	})
 	out.Quotas = describeQuotaStats(s.changes.manager)
 	return out
 }

@@ -53,7 +53,7 @@ func walDeviceFails(t *testing.T, fate waltest.Fate) {
 		}
 		return fate
 	}
-	n := enginetest.Start(t, enginetest.Options{Launch: engine.LaunchOn(disk)})
+	n := enginetest.Start(t, enginetest.Options{Launch: engine.LaunchOn(disk), Overrides: []string{"s3.telemetry.metrics.exporter.uri=prometheus://127.0.0.1:0"}})
 	x := &target{t, n.Seed(), n}
 	topic := x.topic(producers)
 
@@ -114,6 +114,13 @@ func walDeviceFails(t *testing.T, fate waltest.Fate) {
 	x.eventually("the broker to be fenced", func() bool { return n.Node().Image().Broker(1).Fenced })
 	if why := n.Node().Image().Broker(1).Failure; !strings.Contains(why, wal.ErrFailed.Error()) {
 		t.Errorf("the cause that the controller has is %q", why)
+	}
+	told := false
+	for name := range scrapeNode(t, n) {
+		told = told || strings.HasPrefix(name, `ringmq_cluster_broker_failure_info{broker="1",cause="`) && strings.Contains(name, wal.ErrFailed.Error())
+	}
+	if !told {
+		t.Error("no metric tells the cause")
 	}
 	n.Node().Image().Offline(func(o kraft.Offline) bool {
 		if !strings.Contains(o.String(), "the broker has ended itself: ") {

@@ -225,7 +225,7 @@ func TestListenErrors(t *testing.T) {
 		{Options{Handler: h}, "Endpoints is empty"},
 		{Options{Handler: h, Endpoints: []Endpoint{{Name: "A", Addr: local}, {Name: "A", Addr: local}}}, `"A" twice`},
 		{Options{Handler: h, Endpoints: []Endpoint{{Name: "A", Addr: local}}, MaxFrameBytes: -1}, "MaxFrameBytes is -1"},
-		{Options{Handler: h, Endpoints: []Endpoint{{Name: "A", Addr: local}, {Name: "B", Addr: *s.Addr("T")}}}, "listener B: bind " + s.Addr("T").String()},
+		{Options{Handler: h, Endpoints: []Endpoint{{Name: "A", Addr: local}, {Name: "B", Addr: *s.Addr("T")}}}, "listener B: listen tcp " + s.Addr("T").String() + ": bind: address already in use: another process listens there"},
 	} {
 		bad, err := Listen(c.o)
 		if err == nil {

@@ -2,6 +2,7 @@ package netpoll
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"syscall"
@@ -47,6 +48,19 @@ func listen(addr net.TCPAddr, o Options) (*net.TCPListener, error) {
 		return nil, err
 	}
 	return ln, nil
+}
+
+// bindAdvice says what an operator can do about the failure to listen, "" when the error says enough.
+func bindAdvice(err error) string {
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
+		return ": another process listens there: end it (ss -ltnp shows it), or change the port"
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		return ": this host has no such address: listen on one that it has, or on all (no host before the port), and advertise the other"
+	case errors.Is(err, unix.EACCES):
+		return ": ports below 1024 are for root and for who has CAP_NET_BIND_SERVICE"
+	}
+	return ""
 }
 
 // onSocket calls fn with the descriptor of c.

@@ -127,7 +127,7 @@ func (s *Server) start() error {
 	for _, e := range s.opts.Endpoints {
 		ln, err := listen(e.Addr, s.opts)
 		if err != nil {
-			return fmt.Errorf("netpoll: listener %s: bind %s: %w", e.Name, e.Addr.String(), err)
+			return fmt.Errorf("netpoll: listener %s: %w%s", e.Name, err, bindAdvice(err))
 		}
 		s.endpoints = append(s.endpoints, &endpoint{name: e.Name, tls: e.TLS, ln: ln})
 	}

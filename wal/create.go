@@ -192,6 +192,9 @@ func createFile(o Options, whole bool) error {
 			return fmt.Errorf("wal: truncate %s: %w", tmp, err)
 		}
 		if err := reserve(d, o.CapacityBytes, whole); err != nil {
+			if errors.Is(err, unix.ENOSPC) {
+				err = fmt.Errorf("%w: make room there, put the log elsewhere or give it a smaller capacity", err)
+			}
 			return fmt.Errorf("wal: create %s of %d bytes: %w", tmp, o.CapacityBytes, err)
 		}
 		page, err := alloc(pageBytes)

@@ -38,7 +38,7 @@ func storageDefs() []Def {
 		{Name: "s3.path.style", Type: Boolean, Null: true, Use: Used, Extra: true, Doc: "Older form: pathStyle of s3.data.buckets; found out by asking when not set."},
 		{Name: "s3.bucket", Type: String, Null: true, check: bucketNameCheck(), Use: Used, Extra: true, Doc: "Older form: bucket of s3.data.buckets."},
 		{Name: "s3.ops.bucket", Type: String, Null: true, check: bucketNameCheck(), Use: Used, Extra: true, Doc: "Older form: bucket of s3.ops.buckets."},
-		{Name: "s3.wal.capacity", Type: Long, Default: "2147483648", check: atLeast(minWALCapacity), Use: Used, Extra: true, Doc: "Capacity of the write-ahead log when s3.wal.path is a bare path or not set."},
+		{Name: "s3.wal.capacity", Type: Long, Default: "2147483648", check: atLeast(minWALCapacity), Use: Used, Extra: true, Doc: "Capacity of the write-ahead log when s3.wal.path is a bare path or not set; when both are not set, 256 MiB."},
 		{Name: "s3.wal.thread", Type: Int, Default: "2", check: between(1, 64), Use: Used, Extra: true, Doc: "Writes in flight when s3.wal.path is a bare path or not set."},
 		{Name: "s3.wal.iops", Type: Int, Default: "3000", check: atLeast(1), Extra: true, Doc: "Accepted without effect: writes are limited by the device."},
 

@@ -70,5 +70,9 @@ func (s sink) node(n Node) {
 		gauge(s, "ringmq_cluster_offline_partitions_by_broker", "Partitions that nobody serves, by the broker that has to come back: wal, their tail is on its write-ahead "+
 			"log; rescue, that is being rescued; leader, nothing is on a log and they move when a broker is live.", o.Partitions, "broker", strconv.Itoa(int(o.Broker)), "reason", o.Reason)
 	}
+	for _, f := range n.Failed {
+		gauge(s, "ringmq_cluster_broker_failure_info", "1 for a broker that has ended itself and is not back, with the cause that it told the controllers, as of a write-ahead "+
+			"log whose device failed.", 1, "broker", strconv.Itoa(int(f.Broker)), "cause", f.Cause)
+	}
 	gauge(s, "ringmq_cluster_offline_partitions", "Partitions that nobody serves because a broker is away.", all)
 }

@@ -15,7 +15,7 @@ func (s sink) clients(samples func(func(clientmetrics.Sample)) clientmetrics.Sta
 	})
 	gauge(s, "ringmq_client_metrics_instances", "Clients that asked which metrics are wanted, and came back.", st.Instances)
 	counter(s, "ringmq_client_metrics_pushes_total", "Pushes of clients that were accepted.", st.Pushes)
-	counter(s, "ringmq_client_metrics_pushed_bytes_total", "Bytes of these, as they came.", st.Bytes)
+	counter(s, "ringmq_client_metrics_pushed_bytes_total", "Bytes of metrics that clients pushed, as they came.", st.Bytes)
 	counter(s, "ringmq_client_metrics_refused_total", "Pushes and questions that were answered with an error.", st.Refused)
 	counter(s, "ringmq_client_metrics_left_out_total", "Values that were not kept because there are too many.", st.LeftOut)
 }

@@ -61,6 +61,7 @@ type Node struct {
 	ID                 int32
 	Topics, Partitions int
 	Offline            []Offline
+	Failed             []Failed
 	Quotas             []Quota // that the active controller enforces
 }
 
@@ -69,6 +70,12 @@ type Offline struct {
 	Broker     int32
 	Reason     string
 	Partitions int
+}
+
+// Failed is a broker that has ended itself, with what it told the controllers.
+type Failed struct {
+	Broker int32
+	Cause  string
 }
 
 // collector turns snapshots into metrics.

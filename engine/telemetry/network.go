@@ -9,7 +9,7 @@ import (
 func (s sink) network(st netpoll.Stats) {
 	gauge(s, "ringmq_network_connections", "Open connections of clients.", st.Connections)
 	gauge(s, "ringmq_network_inbound_buffer_bytes", "Buffers of frames that are incomplete or held.", st.InboundBytes)
-	gauge(s, "ringmq_network_inbound_charged_bytes", "Of these, what counts against queued.max.request.bytes.", st.InboundCharged)
+	gauge(s, "ringmq_network_inbound_charged_bytes", "Bytes of ringmq_network_inbound_buffer_bytes that count against queued.max.request.bytes.", st.InboundCharged)
 	gauge(s, "ringmq_network_inbound_peak_bytes", "Highest charge since the start.", st.InboundPeak)
 	gauge(s, "ringmq_network_inbound_waiting_connections", "Connections that wait for inbound memory.", st.InboundWaiting)
 	gauge(s, "ringmq_network_outbound_bytes", "Responses that the kernel has not taken yet.", st.OutboundBytes)

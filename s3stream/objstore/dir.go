@@ -48,7 +48,7 @@ func NewDir(root string) (*Dir, error) {
 	d := &Dir{root: root}
 	if err := os.Mkdir(root, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%w: %s: its parent directory does not exist", ErrNoSuchBucket, d.Name())
+			return nil, fmt.Errorf("%w: %s: its parent directory does not exist (the first start of a node makes its log.dirs, nothing else)", ErrNoSuchBucket, d.Name())
 		}
 		return nil, d.fail("create", "", err)
 	}

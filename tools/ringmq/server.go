@@ -43,7 +43,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	stop, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
 	if err := s.Close(stop); err != nil {
-		return fmt.Errorf("ringmq: shutdown was not clean: %w", err)
+		return fmt.Errorf("ringmq: shutdown was not clean, the next start recovers what is in the write-ahead log: %w", err)
 	}
 	log.Info("stopped", "after", time.Since(begun).Round(time.Millisecond))
 	return nil

@@ -99,9 +99,9 @@ func (s *Storage) open(o Options) error {
 		}
 		switch {
 		case m.clusterID != s.ClusterID:
-			return fmt.Errorf("%w: %s is of cluster %s, not of cluster %s", ErrForeign, dir, m.clusterID, s.ClusterID)
+			return fmt.Errorf("%w: %s is of cluster %s, not of cluster %s: correct cluster.id, or give this node log.dirs of its own", ErrForeign, dir, m.clusterID, s.ClusterID)
 		case m.nodeID != o.NodeID:
-			return fmt.Errorf("%w: %s is of node %d of cluster %s, not of node %d", ErrForeign, dir, m.nodeID, m.clusterID, o.NodeID)
+			return fmt.Errorf("%w: %s is of node %d of cluster %s, not of node %d: correct node.id, or give this node log.dirs of its own", ErrForeign, dir, m.nodeID, m.clusterID, o.NodeID)
 		}
 		for j, other := range s.DirectoryIDs[:i] {
 			if other == m.directoryID {
@@ -150,7 +150,7 @@ func (s *Storage) lock(dir string) error {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return fmt.Errorf("%w: %s", ErrInUse, dir)
+			return fmt.Errorf("%w: %s: end it, or give this node log.dirs of its own", ErrInUse, dir)
 		}
 		return fmt.Errorf("storagedir: lock %s: %w", dir, err)
 	}
