@@ -174,6 +174,9 @@ var masks = []struct {
 	{regexp.MustCompile(`127\.0\.0\.1 +\d+`), "{address}"},
 	{regexp.MustCompile(`(HighWatermark|LeaderEpoch|Epoch|MaxFollowerLag|MaxFollowerLagTimeMs):\s+\d+`), "$1: {n}"},
 	{regexp.MustCompile(`(?m)^1\s+[A-Za-z0-9_-]{22}\s+\d+\s`), "1 {id} {n} "},
+	// How many epochs a streams group has had depends on which heartbeat finds its internal topics made.
+	{regexp.MustCompile(`(?m)^(sg\s+)\d+(\s+\d+\s+member-1\s+streams\s+)\d+`), "${1}{n}${2}{n}"},
+	{regexp.MustCompile(`(?m)^(sg\s.*\sEmpty\s+)\d+\s+\d+`), "${1}{n} {n}"},
 	{regexp.MustCompile(`(?m)^(\s+at |Caused by: ).*\n`), ""}, // a stack
 	{regexp.MustCompile(`[ \t]+`), " "},
 	{regexp.MustCompile(` +(\n|$)`), "$1"},
