@@ -14,22 +14,20 @@ import (
 	"github.com/ringmq/ringmq/tools/waittest"
 )
 
-// streamsMember is the one member of a streams group, for the command line tools to look at. It sends heartbeats until it leaves.
-type streamsMember struct {
+// member is the one member of a group, for the command line tools to look at. It sends heartbeats until it leaves.
+type member struct {
 	t      *testing.T
 	cl     *kgo.Client
 	group  string
-	topic  string // that the program reads
+	topic  string // that it reads
 	cancel context.CancelFunc
 	done   chan struct{}
-
-	mu    sync.Mutex // guards the fields below
-	epoch int32
-	tasks []kmsg.TaskIDs
 }
 
-// joinStreams makes a group whose topology reads a topic and keeps state, waits until its member has the tasks, and commits offset 1 for partition 0.
-func joinStreams(t *testing.T, seed, group, topic string) *streamsMember {
+// memberID is that of every member: Kafka lets those of newer protocols choose.
+const memberID = "member-1"
+
+func newMember(t *testing.T, seed, group, topic string) (context.Context, member) {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(seed))
 	if err != nil {
@@ -38,7 +36,44 @@ func joinStreams(t *testing.T, seed, group, topic string) *streamsMember {
 	t.Cleanup(cl.Close)
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
-	m := &streamsMember{t: t, cl: cl, group: group, topic: topic, cancel: cancel, done: make(chan struct{})}
+	return ctx, member{t: t, cl: cl, group: group, topic: topic, cancel: cancel, done: make(chan struct{})}
+}
+
+// live sends heartbeats until ctx ends.
+func (m *member) live(ctx context.Context, beat func(context.Context) error) {
+	defer close(m.done)
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+			_ = beat(ctx) // a lost one is made up for by the next
+		}
+	}
+}
+
+// end ends the heartbeats, and says goodbye.
+func (m *member) end(goodbye func(context.Context) error) {
+	m.t.Helper()
+	m.cancel()
+	<-m.done
+	if err := goodbye(m.t.Context()); err != nil {
+		m.t.Fatalf("leave: %v", err)
+	}
+}
+
+// streamsMember is a member of a streams group.
+type streamsMember struct {
+	member
+	mu    sync.Mutex // guards the fields below
+	epoch int32
+	tasks []kmsg.TaskIDs
+}
+
+// joinStreams makes a group whose topology reads a topic and keeps state, waits until its member has the tasks, and commits offset 1 for partition 0.
+func joinStreams(t *testing.T, seed, group, topic string) *streamsMember {
+	t.Helper()
+	ctx, one := newMember(t, seed, group, topic)
+	m := &streamsMember{member: one}
 	waittest.UntilNil(t, patience, "the member has tasks", func() error {
 		if err := m.beat(ctx); err != nil {
 			return err
@@ -49,9 +84,9 @@ func joinStreams(t *testing.T, seed, group, topic string) *streamsMember {
 		return nil
 	})
 	commit := kmsg.NewPtrOffsetCommitRequest()
-	commit.Version, commit.Group, commit.MemberID, commit.Generation = 9, group, "member-1", m.epoch
+	commit.Version, commit.Group, commit.MemberID, commit.Generation = 9, group, memberID, m.epoch
 	rt := kmsg.NewOffsetCommitRequestTopic()
-	topics, err := kadm.NewClient(cl).ListTopics(ctx, topic)
+	topics, err := kadm.NewClient(m.cl).ListTopics(ctx, topic)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,19 +95,10 @@ func joinStreams(t *testing.T, seed, group, topic string) *streamsMember {
 	rp.Offset = 1
 	rt.Partitions = append(rt.Partitions, rp)
 	commit.Topics = append(commit.Topics, rt)
-	if resp, err := commit.RequestWith(ctx, cl); err != nil || resp.Topics[0].Partitions[0].ErrorCode != 0 {
+	if resp, err := commit.RequestWith(ctx, m.cl); err != nil || resp.Topics[0].Partitions[0].ErrorCode != 0 {
 		t.Fatalf("commit: %+v %v", resp, err)
 	}
-	go func() {
-		defer close(m.done)
-		for ctx.Err() == nil {
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Second):
-				_ = m.beat(ctx) // a lost one is made up for by the next
-			}
-		}
-	}()
+	go m.live(ctx, m.beat)
 	return m
 }
 
@@ -81,7 +107,7 @@ func (m *streamsMember) beat(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	req := kmsg.NewPtrStreamsGroupHeartbeatRequest()
-	req.Group, req.MemberID, req.MemberEpoch = m.group, "member-1", m.epoch
+	req.Group, req.MemberID, req.MemberEpoch = m.group, memberID, m.epoch
 	req.ActiveTasks, req.StandbyTasks, req.WarmupTasks = append([]kmsg.TaskIDs{}, m.tasks...), []kmsg.TaskIDs{}, []kmsg.TaskIDs{}
 	if m.epoch == 0 {
 		process := "process-1"
@@ -103,13 +129,12 @@ func (m *streamsMember) beat(ctx context.Context) error {
 
 func (m *streamsMember) leave() {
 	m.t.Helper()
-	m.cancel()
-	<-m.done
-	req := kmsg.NewPtrStreamsGroupHeartbeatRequest()
-	req.Group, req.MemberID, req.MemberEpoch = m.group, "member-1", -1
-	if _, err := m.ask(m.t.Context(), req); err != nil {
-		m.t.Fatalf("leave: %v", err)
-	}
+	m.end(func(ctx context.Context) error {
+		req := kmsg.NewPtrStreamsGroupHeartbeatRequest()
+		req.Group, req.MemberID, req.MemberEpoch = m.group, memberID, -1
+		_, err := m.ask(ctx, req)
+		return err
+	})
 }
 
 // ask sends a heartbeat to the one broker that there is: the client does not know whose it is.

@@ -95,7 +95,7 @@ func (a again) name(command string) string {
 type ran struct{ command, printed string }
 
 // runToolScript runs testdata/tools.script: a command per line, with its standard input after " < "; {dir} is a directory, and "NAME := TEXT" a file in it.
-// After "streams join GROUP" the group has a member, until "streams leave GROUP".
+// After "streams join GROUP" the group has a member, until "streams leave GROUP", and so with "share".
 func runToolScript(t *testing.T, b *toolbox, seed string) []ran {
 	t.Helper()
 	script, err := os.ReadFile("testdata/tools.script")
@@ -105,7 +105,7 @@ func runToolScript(t *testing.T, b *toolbox, seed string) []ran {
 	dir := t.TempDir()
 	var list []ran
 	again := again{}
-	members := map[string]*streamsMember{}
+	members := map[string]interface{ leave() }{}
 	for line := range strings.Lines(string(script)) {
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {
@@ -121,8 +121,12 @@ func runToolScript(t *testing.T, b *toolbox, seed string) []ran {
 			members[group] = joinStreams(t, seed, group, "flow")
 			continue
 		}
-		if group, ok := strings.CutPrefix(line, "streams leave "); ok {
-			members[group].leave()
+		if group, ok := strings.CutPrefix(line, "share join "); ok {
+			members[group] = joinShare(t, seed, group, "work", 2)
+			continue
+		}
+		if words := strings.Fields(line); len(words) == 3 && words[1] == "leave" {
+			members[words[2]].leave()
 			continue
 		}
 		command, stdin, _ := strings.Cut(line, " < ")
@@ -170,6 +174,7 @@ var masks = []struct {
 	{regexp.MustCompile(`"logDir":"[^"]*"`), `"logDir":"{dir}"`},
 	{regexp.MustCompile(`"(partition|avg_throughput)":[0-9.]+`), `"$1":{n}`},
 	{regexp.MustCompile(`(perf-producer-client|console-consumer|consumer-[a-z]+-\d+)[-0-9a-f{}uid]*`), "$1"},
+	{regexp.MustCompile(`adminclient-\d+`), "adminclient-{n}"},
 	{regexp.MustCompile(`"log_dirs":\["[^"]*"\]`), `"log_dirs":["{dir}"]`},
 	{regexp.MustCompile(`127\.0\.0\.1 +\d+`), "{address}"},
 	{regexp.MustCompile(`(HighWatermark|LeaderEpoch|Epoch|MaxFollowerLag|MaxFollowerLagTimeMs):\s+\d+`), "$1: {n}"},
