@@ -15,7 +15,8 @@
 // A connection's requests are answered in order. Produces of one connection may be in flight together; any other request waits for those
 // before it, and those behind it wait for it (dispatch.go).
 //
-//	broker.go          start and stop, what the broker is made of
+//	server.go          a node: metadata, broker, metrics
+//	broker.go          start and stop of the broker, what it is made of
 //	dispatch.go        frames to handlers, order, refusals
 //	NN_name.go         one API or a family of them, by key
 //	topics.go          the table of topics and open partitions
@@ -24,10 +25,11 @@
 //	handover.go        partitions that move from broker to broker
 //	lease.go           a broker that the controller does not know to be alive acknowledges nothing
 //	stream_metadata.go the storage's view of the quorum
-//	groups.go          consumer groups on __consumer_offsets
+//	groups.go          consumer groups on __consumer_offsets; group_config.go, internal_topics.go: what groups set, and topics of streams groups
 //	share_partition.go share groups: a partition as a group sees it; share_sessions.go: who fetches; share_state.go, share_persister.go: what is remembered
-//	transactions.go    transactions: markers, verification, replay (the coordinator is package txn; its APIs are in 24_transactions.go)
-//	peers.go           requests to other brokers
+//	transactions.go    transactions: markers, verification, replay (the coordinator is package txn; its APIs are in 24_transactions.go); txn_admission.go: what may open one
+//	peers.go           requests to other brokers; forward.go: to the controller
+//	bucketwait.go      the bucket at the start; walstate.go: which write-ahead log this node had last
 //	fetch_session.go   incremental fetch sessions (KIP-227)
 //	background.go      retention, waiting lists, worker pools
 //	clean.go           log compaction: which partition is next (the rules are package cleaner's, the work is Partition.Clean)
@@ -35,7 +37,7 @@
 //	17_sasl.go         what a connection to a listener with SASL may do before its client has said who it is; sasl.go: the mechanisms
 //	tokens.go          clients that say who they are by a delegation token
 //	authorize.go       who may do what: each API has a guard (guards.go) that runs before its handler, when there is an authorizer (package acl)
-//	limits.go          how many connections there may be, and how fast they may come (netpoll enforces it)
+//	limits.go, limithosts.go   how many connections there may be, and how fast they may come (netpoll enforces it)
 //	quotas.go          what clients may do, as far as that is limited (package quota); 48_client_quotas.go: who says so
 //	secure.go          who is at the other end of a connection, ssl.* keys changed at run time (TLS itself: package tlsconf)
 //	load.go            what the broker reports to the balancer

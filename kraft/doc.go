@@ -83,7 +83,8 @@
 //	membership.go, ctl_quorum.go, conf.go    adding and removing members; book.go: where they are
 //	recover.go         a voter goes on alone after the loss of a majority
 //	barrier.go         still the leader?     leaderloss.go         a leader that is gone
-//	router.go          Controller.Do         client.go, server.go  calls between nodes
+//	hearsay.go         what other voters know to be committed       meta.go   whose directory it is
+//	router.go          Controller.Do; asker.go: for whom    client.go, server.go  calls between nodes
 //	dial.go, trust.go  connections between nodes; TLS on them, and what is wrong with it
 //	peers.go           raft messages         observer.go           following the log, receiving snapshots
 //	rescue.go          a dead broker's write-ahead log, and who may stand in for it

@@ -115,12 +115,12 @@
 // # Files
 //
 //	api.go, options.go, stats.go   what callers see
-//	server.go, accept.go           life of the server, accepting
+//	server.go, listen.go, accept.go   life of the server, listening, accepting
 //	conn.go                        a connection, its mailbox, its turns, its end
 //	loop.go, goroutine.go          the two kinds of owner
 //	tls.go, handshake.go           TLS above a goroutine's socket, what failed handshakes mean
 //	inbound.go, buffer.go, budget.go   framing, what is kept, what it may cost
-//	response.go, outbound.go, writepoller.go   responses and their way out
+//	response.go, outbound.go, writepoller.go   responses and their way out; batch.go: those of one group commit
 //	sweep.go, log.go               timeouts, rate-limited log lines
 //	limits.go                      how many connections, and how fast
 //	mute.go                        connections that are not served until a time

@@ -67,12 +67,12 @@
 //	record.go                               the head of a WAL record (FORMAT.md)
 //	append.go, read.go                      the hot paths
 //	tail.go, segment.go, keeper.go          the log cache
-//	recover.go, digest.go, open.go, scan.go recovery, opening, replay
+//	recover.go, digest.go, open.go, scan.go recovery, opening, replay; checkpoint.go: the state of an owner
 //	handover.go                             from node to node
-//	uploader.go, uploadplan.go, uploadwrite.go, uploadcommit.go
+//	uploader.go, uploadplan.go, uploadwrite.go, uploadcommit.go; uploadpace.go, pace.go: not faster than needed
 //	cold.go, readahead.go, blockcache.go, indexcache.go, deviceblock.go
 //	retention.go, lookup.go                 trimming, sizes, search by time
-//	compactor.go, compactsets.go, compactstreams.go, sweeper.go
+//	compactor.go, compactsets.go, compactstreams.go, compactwindow.go, sweeper.go
 //	rewrite.go                              log compaction: a stream through an Editor
 //	notify.go, loglimit.go                  helpers
 //

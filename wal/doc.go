@@ -93,7 +93,7 @@
 //	format.go, bitmap.go      encodings; block starts       memory.go       chunks and budget
 //	sync.go, trial.go         ways to durability: what a target remembers, and how they are measured
 //	device.go, create.go      targets, creation             probe.go        what a foreign target holds
-//	hardware.go               the disk under a target
+//	hardware.go               the disk under a target        latency.go   histograms for Latencies
 //	prepare.go, holes.go      zeroes in a new file, behind the first appends
 //	resize.go                 another capacity
 //	inspect.go, bench.go      tools                         waltest/        a disk that crashes
