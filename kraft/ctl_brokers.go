@@ -53,16 +53,24 @@ func (t *tx) registerBroker(r *kmsg.BrokerRegistrationRequest) kmsg.Response {
 	return resp
 }
 
+// registered returns the broker that calls, or the error for one that is not there or has an older registration.
+func (t *tx) registered(id int32, epoch int64) (*Broker, int16) {
+	switch b := t.img().Broker(id); {
+	case b == nil:
+		return nil, kafkaBrokerNotRegistered
+	case b.Epoch != epoch:
+		return nil, kafkaStaleBrokerEpoch
+	default:
+		return b, 0
+	}
+}
+
 func (t *tx) heartbeat(r *kmsg.BrokerHeartbeatRequest) kmsg.Response {
 	resp := r.ResponseKind().(*kmsg.BrokerHeartbeatResponse)
 	resp.IsFenced = true
-	b := t.img().Broker(r.BrokerID)
-	switch {
-	case b == nil:
-		resp.ErrorCode = kafkaBrokerNotRegistered
-		return resp
-	case b.Epoch != r.BrokerEpoch:
-		resp.ErrorCode = kafkaStaleBrokerEpoch
+	b, refusal := t.registered(r.BrokerID, r.BrokerEpoch)
+	if refusal != 0 {
+		resp.ErrorCode = refusal
 		return resp
 	}
 	if b.Failure != "" { // a heartbeat that was on its way when the broker told that it ends itself
@@ -127,13 +135,9 @@ func (t *tx) unregisterBroker(r *kmsg.UnregisterBrokerRequest) kmsg.Response {
 
 func (t *tx) allocateProducerIDs(r *kmsg.AllocateProducerIDsRequest) kmsg.Response {
 	resp := r.ResponseKind().(*kmsg.AllocateProducerIDsResponse)
-	b := t.img().Broker(r.BrokerID)
-	switch {
-	case b == nil:
-		resp.ErrorCode = kafkaBrokerNotRegistered
-		return resp
-	case b.Epoch != r.BrokerEpoch:
-		resp.ErrorCode = kafkaStaleBrokerEpoch
+	b, refusal := t.registered(r.BrokerID, r.BrokerEpoch)
+	if refusal != 0 {
+		resp.ErrorCode = refusal
 		return resp
 	}
 	first := t.img().NextProducerID()

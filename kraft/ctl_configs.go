@@ -84,29 +84,38 @@ type resourceKey struct {
 	name string
 }
 
+// eachResource alters the resources of a request and answers once for each; one that is named more than once is not altered.
+func eachResource[R any](resources []R, keyOf func(*R) resourceKey, alter func(*R) kafkaError, answer func(resourceKey, kafkaError)) {
+	count := make(map[resourceKey]int, len(resources))
+	for i := range resources {
+		count[keyOf(&resources[i])]++
+	}
+	for i := range resources {
+		key := keyOf(&resources[i])
+		switch count[key] {
+		case 0: // answered
+			continue
+		case 1:
+			answer(key, alter(&resources[i]))
+		default:
+			answer(key, kafkaError{kafkaInvalidRequest, "The resource is in the request more than once."})
+		}
+		count[key] = 0
+	}
+}
+
 func (t *tx) incrementalAlterConfigs(r *kmsg.IncrementalAlterConfigsRequest) kmsg.Response {
 	resp := r.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
 	resp.Resources = make([]kmsg.IncrementalAlterConfigsResponseResource, 0, len(r.Resources))
-	count := make(map[resourceKey]int, len(r.Resources))
-	for _, res := range r.Resources {
-		count[resourceKey{res.ResourceType, res.ResourceName}]++
-	}
-	answered := make(map[resourceKey]bool, len(r.Resources))
-	for i := range r.Resources {
-		res := &r.Resources[i]
-		key := resourceKey{res.ResourceType, res.ResourceName}
-		if answered[key] {
-			continue
-		}
-		answered[key] = true
-		e := kafkaError{kafkaInvalidRequest, "The resource is in the request more than once."}
-		if count[key] == 1 {
-			e = t.alterIncrementally(res, r.ValidateOnly)
-		}
+	eachResource(r.Resources, func(res *kmsg.IncrementalAlterConfigsRequestResource) resourceKey {
+		return resourceKey{res.ResourceType, res.ResourceName}
+	}, func(res *kmsg.IncrementalAlterConfigsRequestResource) kafkaError {
+		return t.alterIncrementally(res, r.ValidateOnly)
+	}, func(key resourceKey, e kafkaError) {
 		resp.Resources = append(resp.Resources, kmsg.IncrementalAlterConfigsResponseResource{
-			ErrorCode: e.code, ErrorMessage: e.message(), ResourceType: res.ResourceType, ResourceName: res.ResourceName,
+			ErrorCode: e.code, ErrorMessage: e.message(), ResourceType: key.typ, ResourceName: key.name,
 		})
-	}
+	})
 	return resp
 }
 
@@ -222,26 +231,15 @@ func (t *tx) replaceConfigs(res ConfigResource, next map[string]string) {
 func (t *tx) alterConfigs(r *kmsg.AlterConfigsRequest) kmsg.Response {
 	resp := r.ResponseKind().(*kmsg.AlterConfigsResponse)
 	resp.Resources = make([]kmsg.AlterConfigsResponseResource, 0, len(r.Resources))
-	count := make(map[resourceKey]int, len(r.Resources))
-	for _, res := range r.Resources {
-		count[resourceKey{res.ResourceType, res.ResourceName}]++
-	}
-	answered := make(map[resourceKey]bool, len(r.Resources))
-	for i := range r.Resources {
-		res := &r.Resources[i]
-		key := resourceKey{res.ResourceType, res.ResourceName}
-		if answered[key] {
-			continue
-		}
-		answered[key] = true
-		e := kafkaError{kafkaInvalidRequest, "The resource is in the request more than once."}
-		if count[key] == 1 {
-			e = t.alterWhole(res, r.ValidateOnly)
-		}
+	eachResource(r.Resources, func(res *kmsg.AlterConfigsRequestResource) resourceKey {
+		return resourceKey{res.ResourceType, res.ResourceName}
+	}, func(res *kmsg.AlterConfigsRequestResource) kafkaError {
+		return t.alterWhole(res, r.ValidateOnly)
+	}, func(key resourceKey, e kafkaError) {
 		resp.Resources = append(resp.Resources, kmsg.AlterConfigsResponseResource{
-			ErrorCode: e.code, ErrorMessage: e.message(), ResourceType: res.ResourceType, ResourceName: res.ResourceName,
+			ErrorCode: e.code, ErrorMessage: e.message(), ResourceType: key.typ, ResourceName: key.name,
 		})
-	}
+	})
 	return resp
 }
 
