@@ -211,7 +211,7 @@ func (b *balancing) launch(img *Image, now time.Time, s balancer.Settings) {
 		return
 	}
 	if err != nil {
-		b.c.logger.Warn("kraft: balancing: moves were not made, the next round decides anew", "moves", len(b.mu.queue), "error", err)
+		b.c.logger.Warn("kraft: balancing: moves were not made, the next round decides anew", "moves", len(b.mu.queue), "cause", err)
 		b.count(0, 0, len(wave))
 		b.mu.queue = nil
 		return

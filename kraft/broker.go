@@ -131,7 +131,7 @@ func (n *Node) heartbeats() {
 				n.fail(err)
 				return
 			}
-			n.logger.Warn("kraft: heartbeat failed", "error", err)
+			n.logger.Warn("kraft: heartbeat failed", "cause", err)
 		}
 	}
 }
@@ -213,6 +213,6 @@ func (n *Node) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, n.opts.BrokerHeartbeat)
 	defer cancel()
 	if err := n.heartbeat(ctx, true); err != nil && !errors.Is(err, ErrNotRegistered) {
-		n.logger.Warn("kraft: the controller was not told that this broker stops", "error", err)
+		n.logger.Warn("kraft: the controller was not told that this broker stops", "cause", err)
 	}
 }

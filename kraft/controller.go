@@ -104,7 +104,7 @@ func (c *controller) activate(term int64, img *Image) {
 	}
 	if _, err := c.propose(t); err != nil {
 		// The leadership is being lost again; the next controller does it.
-		c.logger.Warn("kraft: the cluster record could not be proposed", "error", err)
+		c.logger.Warn("kraft: the cluster record could not be proposed", "cause", err)
 	}
 }
 
@@ -407,6 +407,6 @@ func (c *controller) housekeeping() {
 		c.mu.settled = "" // nothing was done
 	}
 	if err != nil && !errors.Is(err, ErrNotController) && !errors.Is(err, errBusy) && !errors.Is(err, ErrClosed) {
-		c.logger.Error("kraft: housekeeping failed", "error", err)
+		c.logger.Error("kraft: housekeeping failed", "cause", err)
 	}
 }

@@ -383,7 +383,7 @@ func (c *core) deliver() {
 func (c *core) step(m *pb.Message) {
 	// The errors say that a message is of no use any more (an unknown peer, a proposal without a leader); raft has no other reaction to them.
 	if err := c.rn.Step(m); err != nil {
-		c.logger.Debug("kraft: raft message dropped", "type", m.GetType(), "from", nodeID(m.GetFrom()), "error", err)
+		c.logger.Debug("kraft: raft message dropped", "type", m.GetType(), "from", nodeID(m.GetFrom()), "cause", err)
 	}
 }
 

@@ -24,7 +24,7 @@ func (c *core) leaderGone(node int32) {
 			return
 		}
 		if err := c.rn.ForgetLeader(); err != nil {
-			c.logger.Debug("kraft: leader not forgotten", "error", err)
+			c.logger.Debug("kraft: leader not forgotten", "cause", err)
 			return
 		}
 		rank := c.rank(raftID(node))
@@ -61,6 +61,6 @@ func (c *core) replaceLeader() {
 		return
 	}
 	if err := c.rn.Campaign(); err != nil {
-		c.logger.Debug("kraft: campaign", "error", err)
+		c.logger.Debug("kraft: campaign", "cause", err)
 	}
 }

@@ -272,7 +272,7 @@ func (n *Node) announce() {
 		if err := n.announceOnce(); err == nil {
 			continue
 		} else if n.ctx.Err() == nil {
-			n.logger.Debug("kraft: the quorum was not told where this voter is", "error", err)
+			n.logger.Debug("kraft: the quorum was not told where this voter is", "cause", err)
 		}
 		select {
 		case <-time.After(retry):

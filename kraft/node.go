@@ -277,7 +277,7 @@ func (n *Node) takeSnapshot() {
 		size, err := n.log.Snapshots().Save(n.opts.ClusterID, img)
 		if err != nil {
 			// The log has everything; the next attempt comes after as much log again.
-			n.logger.Error("kraft: snapshot failed", "offset", img.Offset(), "error", err)
+			n.logger.Error("kraft: snapshot failed", "offset", img.Offset(), "cause", err)
 			return
 		}
 		s.size.Store(size)
@@ -377,7 +377,7 @@ func (n *Node) stop(err error) {
 	n.stopOnce.Do(func() {
 		n.err = err
 		if err != nil {
-			n.logger.Error("kraft: node stops", "node", n.opts.NodeID, "error", err)
+			n.logger.Error("kraft: node stops", "node", n.opts.NodeID, "cause", err)
 		}
 		close(n.stopping)
 		n.cancel()
@@ -399,14 +399,14 @@ func (n *Node) shutdown() {
 		n.ctl.deactivate()
 		n.peers.close()
 		if err := n.server.Close(); err != nil {
-			n.logger.Warn("kraft: CONTROLLER listener", "error", err)
+			n.logger.Warn("kraft: CONTROLLER listener", "cause", err)
 		}
 	}
 	n.wg.Wait()
 	n.applier.subs.close()
 	if n.log != nil {
 		if err := n.log.Close(); err != nil {
-			n.logger.Error("kraft: raft log", "error", err)
+			n.logger.Error("kraft: raft log", "cause", err)
 		}
 	}
 	n.dirLock.Close()

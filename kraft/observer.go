@@ -49,7 +49,7 @@ func (n *Node) observe() {
 			n.fail(err)
 			return
 		}
-		n.logger.Debug("kraft: cannot follow the log", "error", err)
+		n.logger.Debug("kraft: cannot follow the log", "cause", err)
 		if errors.Is(err, errSilent) {
 			continue // it has waited long enough, and another one is next
 		}
@@ -239,7 +239,7 @@ func (n *Node) receiveSnapshot(m *pb.Message) {
 		c.received.Unlock()
 		if err != nil {
 			if n.ctx.Err() == nil {
-				n.logger.Warn("kraft: snapshot not received", "index", id.Index, "error", err)
+				n.logger.Warn("kraft: snapshot not received", "index", id.Index, "cause", err)
 			}
 			return
 		}

@@ -176,7 +176,7 @@ func (p *peers) serve(c *core, id uint64, peer *peer) {
 				err = why
 			}
 		}
-		p.logger.Debug("kraft: peer is not reachable", "peer", peer.node, "address", *peer.addr.Load(), "error", err)
+		p.logger.Debug("kraft: peer is not reachable", "peer", peer.node, "address", *peer.addr.Load(), "cause", err)
 		end()
 		c.call(func() { c.rn.ReportUnreachable(id) })
 		for _, m := range batch {

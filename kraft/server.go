@@ -61,13 +61,13 @@ type header struct {
 func (l *listener) Frame(c *netpoll.Conn, frame []byte) netpoll.Verdict {
 	h, body, err := readHeader(frame)
 	if err != nil {
-		l.n.logger.Warn("kraft: bad request", "remote", c.RemoteAddr(), "error", err)
+		l.n.logger.Warn("kraft: bad request", "remote", c.RemoteAddr(), "cause", err)
 		return netpoll.Close
 	}
 	if h.key == keyRaft {
 		from, err := l.n.fromPeer(body)
 		if err != nil {
-			l.n.logger.Warn("kraft: raft messages refused", "remote", c.RemoteAddr(), "error", err)
+			l.n.logger.Warn("kraft: raft messages refused", "remote", c.RemoteAddr(), "cause", err)
 			return netpoll.Close
 		}
 		l.peers.LoadOrStore(c.ID(), from)
@@ -78,7 +78,7 @@ func (l *listener) Frame(c *netpoll.Conn, frame []byte) netpoll.Verdict {
 	go func() {
 		out, err := l.n.serve(h, body)
 		if err != nil {
-			l.n.logger.Warn("kraft: request refused", "remote", c.RemoteAddr(), "key", h.key, "version", h.version, "error", err)
+			l.n.logger.Warn("kraft: request refused", "remote", c.RemoteAddr(), "key", h.key, "version", h.version, "cause", err)
 			resp.Drop()
 			c.Close(err)
 			return

@@ -100,7 +100,7 @@ func (d *dialer) disagree(addr, text string) error {
 	}
 	d.mu.Unlock()
 	if say {
-		d.logger.Warn("kraft: no agreement with another node on a secure connection", "address", addr, "error", text)
+		d.logger.Warn("kraft: no agreement with another node on a secure connection", "address", addr, "cause", text)
 	}
 	return fmt.Errorf("%w: %s: %s", errSecurity, addr, text)
 }

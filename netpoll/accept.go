@@ -31,7 +31,7 @@ func (s *Server) accept(e *endpoint) {
 		if err != nil {
 			// Mostly out of descriptors. A connection that was accepted but could not be duplicated is lost; the
 			// others wait in the kernel's backlog.
-			s.log.warn("accept", "netpoll: cannot accept connections, trying again", "listener", e.name, "error", err)
+			s.log.warn("accept", "netpoll: cannot accept connections, trying again", "listener", e.name, "cause", err)
 			select {
 			case <-time.After(pause):
 			case <-s.acceptStop:

@@ -78,7 +78,7 @@ func looksLikeTLS(b []byte) bool {
 
 // noteHandshake logs a failed handshake. Peers that just connect and go, as port checks do, are not worth a line.
 func (s *Server) noteHandshake(c *Conn, err error) {
-	args := []any{"listener", c.ep.name, "remote", c.remote, "error", ExplainTLS(err)}
+	args := []any{"listener", c.ep.name, "remote", c.remote, "cause", ExplainTLS(err)}
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 		s.opts.Logger.Debug("netpoll: TLS handshake broken off by the peer", args...)
 		return

@@ -97,8 +97,8 @@ func (s *Server) note(c *Conn, err error) {
 	}
 	s.reasons[reason].Add(1)
 	if kind != "" {
-		s.log.warn(kind, "netpoll: connection closed", "listener", c.ep.name, "remote", c.remote, "error", err)
+		s.log.warn(kind, "netpoll: connection closed", "listener", c.ep.name, "remote", c.remote, "cause", err)
 	} else {
-		s.opts.Logger.Debug("netpoll: connection closed", "listener", c.ep.name, "remote", c.remote, "error", err)
+		s.opts.Logger.Debug("netpoll: connection closed", "listener", c.ep.name, "remote", c.remote, "cause", err)
 	}
 }

@@ -39,12 +39,12 @@ func newBackend(l *Log) (backend, error) {
 		if l.opts.Mode == ModeURing {
 			return nil, fmt.Errorf("wal: %w", err)
 		}
-		l.log.Warn("wal: io_uring is not available, writing with a pool of pwrite calls", "error", err)
+		l.log.Warn("wal: io_uring is not available, writing with a pool of pwrite calls", "cause", err)
 		return newPWriteBackend(l), nil
 	}
 	u := &uringBackend{l: l, ring: ring, slots: min(l.pool.slotCount(), 1<<14)} // the kernel's limit
 	if err := ring.ReserveBuffers(u.slots); err != nil {
-		l.log.Warn("wal: writing from unregistered buffers", "error", err)
+		l.log.Warn("wal: writing from unregistered buffers", "cause", err)
 	} else {
 		u.table.Store(true)
 	}
@@ -110,7 +110,7 @@ func (u *uringBackend) register(c *chunk) bool {
 		hint = fmt.Sprintf("RLIMIT_MEMLOCK is %d bytes, the log would use up to %d: raise it (LimitMEMLOCK=infinity in a systemd unit)",
 			r.Cur, u.l.opts.MemoryBytes)
 	}
-	u.l.log.Warn("wal: writing from unregistered buffers", "error", err, "hint", hint)
+	u.l.log.Warn("wal: writing from unregistered buffers", "cause", err, "hint", hint)
 	return false
 }
 
@@ -130,7 +130,7 @@ func (u *uringBackend) forget(c *chunk) bool {
 	}
 	if err := u.ring.ClearBuffer(int(c.slot)); err != nil {
 		// The slot still names the chunk's pages: were it unmapped and the slot used again, blocks would be written from them.
-		u.l.log.Error("wal: a registered buffer cannot be released, its memory is lost", "bytes", len(c.mem), "error", err)
+		u.l.log.Error("wal: a registered buffer cannot be released, its memory is lost", "bytes", len(c.mem), "cause", err)
 		return false
 	}
 	c.known = false

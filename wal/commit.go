@@ -459,7 +459,7 @@ func (c *committer) fail(cause error) {
 	c.failed = fmt.Errorf("%w: %w", ErrFailed, cause)
 	l := c.l
 	// First of all: an append that finds the failure may end the process before this goroutine comes to say which device it was.
-	l.log.Error("wal: the device failed, the log is stopped", "path", l.opts.Path, "error", cause)
+	l.log.Error("wal: the device failed, the log is stopped", "path", l.opts.Path, "cause", cause)
 	l.mu.Lock()
 	l.mu.failure = c.failed
 	if l.mu.state == StateReady {

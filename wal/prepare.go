@@ -161,7 +161,7 @@ func (p *preparation) run() {
 	for len(p.holes) > 0 {
 		stepBegan, appends := time.Now(), l.stats.appends.Load()
 		if err := p.step(); err != nil {
-			l.log.Warn("wal: the rest of the file is not prepared, durable writes there are slower", "path", l.opts.Path, "bytes", p.left(), "error", err)
+			l.log.Warn("wal: the rest of the file is not prepared, durable writes there are slower", "path", l.opts.Path, "bytes", p.left(), "cause", err)
 			p.holes = nil
 		}
 		if !p.advance() || !p.rest(preparePause*time.Since(stepBegan), appends) {

@@ -162,7 +162,7 @@ func (l *Log) grow(s *superblock, end Position) {
 		// Of a file that was only extended, or whose growth was interrupted, the space may not be there.
 		if err := unix.Fallocate(f.fd, 0, 0, size); err != nil && err != unix.EOPNOTSUPP {
 			l.log.Warn("wal: the file has grown, but its space cannot be allocated; the old capacity is used", "path", l.opts.Path, "capacity", s.Capacity,
-				"file", size, "error", err)
+				"file", size, "cause", err)
 			return
 		}
 	}

@@ -211,7 +211,7 @@ func (t *trial) run(f *fileDevice, prep *preparation) {
 			err = writeNote(f, c, l.hardware)
 		}
 		if err != nil {
-			l.log.Warn("wal: the ways to make writes durable could not be compared", "path", l.opts.Path, "error", err)
+			l.log.Warn("wal: the ways to make writes durable could not be compared", "path", l.opts.Path, "cause", err)
 			return
 		}
 		c.log(l.log, "wal: measured the ways to make writes durable; the next opening uses the best", l.opts.Path)

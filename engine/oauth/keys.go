@@ -55,7 +55,7 @@ func (k *Keys) Run(ctx context.Context) {
 		case err != nil:
 			if failures == 0 {
 				k.o.Logger.Error("the keys that OAUTHBEARER tokens are checked with cannot be had; tokens of keys that are not known yet are refused until they can",
-					"url", k.o.URL, "error", err)
+					"url", k.o.URL, "cause", err)
 			}
 			wait = min(k.o.Backoff<<min(failures, 20), k.o.MaxBackoff, k.o.Refresh)
 			failures++

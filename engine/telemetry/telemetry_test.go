@@ -133,7 +133,7 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("an address in use: %v", err)
 	}
 	s := listen(t, Options{})
-	for path, want := range map[string]int{"/": 404, "/debug/pprof/": 404, "/metrics": 200} {
+	for path, want := range map[string]int{"/": 200, "/debug/pprof/": 404, "/metrics": 200} {
 		resp, err := http.Get(fmt.Sprintf("http://%s%s", s.Addr(), path))
 		if err != nil {
 			t.Fatal(err)

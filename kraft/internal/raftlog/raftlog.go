@@ -200,7 +200,7 @@ func (l *Log) newestSnapshot() (snapfile.ID, *image.Image, error) {
 		if errors.Is(err, record.ErrUnknown) {
 			return snapfile.ID{}, nil, fmt.Errorf("raftlog: %w", err) // an older snapshot would only lead to the same record
 		}
-		l.opts.Logger.Warn("kraft: snapshot is not readable, trying an older one", "index", id.Index, "error", err)
+		l.opts.Logger.Warn("kraft: snapshot is not readable, trying an older one", "index", id.Index, "cause", err)
 		failures = append(failures, err)
 	}
 	if !known[snapfile.ID{}] {

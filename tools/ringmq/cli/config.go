@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/ringmq/ringmq/engine/config"
 	"github.com/ringmq/ringmq/engine/config/storagedir"
@@ -75,6 +78,12 @@ func (p Program) configValidate() *cobra.Command {
 			}
 			for _, d := range dirs.Unformatted {
 				fmt.Fprintf(p.Stdout, "note: %s gets its identity on the first start\n", d)
+				if parent := closedParent(d); parent != "" {
+					fmt.Fprintf(p.Stdout, "note: this user cannot make %s: it may not write to %s\n", d, parent)
+				}
+			}
+			if err := accessible(cfg.WAL.Path); cfg.Broker && cfg.WAL.Scheme == "file" && err != nil {
+				return err
 			}
 			fmt.Fprintf(p.Stdout, "ok: %s\n", cfg.WithClusterID(dirs.ClusterID))
 			return nil
@@ -82,6 +91,26 @@ func (p Program) configValidate() *cobra.Command {
 	}
 	source.register(c)
 	return c
+}
+
+// closedParent returns the directory in which dir would have to be made, if this user may not write there, else "".
+func closedParent(dir string) string {
+	for ; ; dir = filepath.Dir(dir) {
+		switch err := unix.Access(dir, unix.W_OK|unix.X_OK); {
+		case err == nil:
+			return ""
+		case !errors.Is(err, unix.ENOENT) || dir == filepath.Dir(dir):
+			return dir
+		}
+	}
+}
+
+// accessible says why this user cannot read and write the write-ahead log at path, if it is there.
+func accessible(path string) error {
+	if err := unix.Access(path, unix.R_OK|unix.W_OK); err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("config: s3.wal.path: %s: %w: give the device or file to the user of the node", path, err)
+	}
+	return nil
 }
 
 func (p Program) configKeys() *cobra.Command {
