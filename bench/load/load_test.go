@@ -2,12 +2,16 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/ringmq/ringmq/bench/loadgen"
 	"github.com/ringmq/ringmq/bench/wire/wiretest"
@@ -83,6 +87,24 @@ func TestCommand(t *testing.T) {
 		cmd.SetArgs(bad)
 		if err := cmd.ExecuteContext(t.Context()); err == nil {
 			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
+// TestExplain: an error that other clients live through is told as such, for the client that does not.
+func TestExplain(t *testing.T) {
+	const advice = "--client kgo does"
+	moved := fmt.Errorf("fetch: %w", kerr.NotLeaderForPartition)
+	for _, c := range []struct {
+		client string
+		err    error
+		want   bool
+	}{
+		{"raw", moved, true}, {"kgo", moved, false}, {"raw", kerr.UnknownServerError, false},
+	} {
+		err := explain(loadgen.Options{Client: c.client}, c.err)
+		if !errors.Is(err, c.err) || strings.Contains(err.Error(), advice) != c.want {
+			t.Errorf("%s: %v, want advice: %t", c.client, err, c.want)
 		}
 	}
 }

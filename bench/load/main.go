@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/ringmq/ringmq/bench/loadgen"
 	"github.com/ringmq/ringmq/bench/wire"
@@ -114,7 +115,7 @@ func run(ctx context.Context, o loadgen.Options, x extra, stdout io.Writer) erro
 	}
 	report, err := loadgen.Run(ctx, o)
 	if err != nil {
-		return err
+		return explain(o, err)
 	}
 	if x.hdr != "" {
 		dot := strings.LastIndexByte(x.hdr, '.')
@@ -144,6 +145,14 @@ func run(ctx context.Context, o loadgen.Options, x extra, stdout io.Writer) erro
 	}
 	if err == nil && report.Missing > 0 {
 		err = fmt.Errorf("%d acknowledged records were not consumed", report.Missing)
+	}
+	return err
+}
+
+// explain says of an error after which other clients would have gone on that this one does not, so that nobody takes it for the end of the broker.
+func explain(o loadgen.Options, err error) error {
+	if o.Client == "raw" && kerr.IsRetriable(err) {
+		return fmt.Errorf("%w (the raw client retries nothing; --client kgo does)", err)
 	}
 	return err
 }
