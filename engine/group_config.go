@@ -38,7 +38,7 @@ func (c groupConfig) millis(key string, otherwise time.Duration) time.Duration {
 	return time.Duration(c.number(key, int(otherwise.Milliseconds()))) * time.Millisecond
 }
 
-// dynamicMillis is the broker's own key for all groups, which may change while it runs.
+// dynamicMillis is a key of the broker that may change while it runs.
 func (b *Broker) dynamicMillis(key string, otherwise time.Duration) time.Duration {
 	if text, ok := b.dynamicConfig()(key); ok {
 		if n, err := strconv.Atoi(text); err == nil {

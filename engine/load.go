@@ -59,14 +59,7 @@ func (b *Broker) reportLoad() {
 
 // dynamicConfig looks a broker key up that was set at run time, for this broker or for all.
 func (b *Broker) dynamicConfig() func(key string) (string, bool) {
-	img := b.node.Image()
-	mine, all := kraft.BrokerResource(b.cfg.NodeID), kraft.BrokerResource(-1)
-	return func(key string) (string, bool) {
-		if v, ok := img.Config(mine, key); ok {
-			return v, true
-		}
-		return img.Config(all, key)
-	}
+	return b.dynamic(b.node.Image())
 }
 
 func (r *loadReporter) report(ctx context.Context) error {

@@ -271,7 +271,7 @@ func (b *Broker) openPartition(s *slot, want assignment) (*partition.Partition, 
 	p, err := partition.Open(ctx, b.storage, partition.Options{
 		Source: source,
 		Topic:  s.topic.name, TopicID: s.topic.id, Index: s.index, LeaderEpoch: want.epoch, StreamID: s3stream.StreamID(want.stream),
-		Config: b.topicConfig(b.node.Image(), s.topic.name), ProducerExpiration: b.cfg.Producer.IDExpiration, Logger: b.log,
+		Config: b.topicConfig(b.node.Image(), s.topic.name), ProducerExpiration: b.producerExpiration, Logger: b.log,
 	})
 	if err != nil {
 		return nil, err
@@ -343,6 +343,11 @@ func (b *Broker) waitTried(ctx context.Context, kt *kraft.Topic) bool {
 		}
 	}
 	return known
+}
+
+// producerExpiration is producer.id.expiration.ms as it is now.
+func (b *Broker) producerExpiration() time.Duration {
+	return b.dynamicMillis("producer.id.expiration.ms", b.cfg.Producer.IDExpiration)
 }
 
 // followConfig applies changed keys of a topic, or of the brokers (which are defaults of every topic).

@@ -251,7 +251,7 @@ func (p *Partition) liveProducer(id, now int64) (cleaner.Producer, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.mu.producers.byID[id]
-	if s == nil || s.touched < now-p.opts.ProducerExpiration.Milliseconds() && s.txnFirst < 0 {
+	if s == nil || s.touched < now-p.opts.ProducerExpiration().Milliseconds() && s.txnFirst < 0 {
 		return cleaner.Producer{}, false
 	}
 	out := cleaner.Producer{Epoch: s.epoch, LastOffset: -1}

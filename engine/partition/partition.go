@@ -22,16 +22,16 @@ type Options struct {
 	// Source hands the stream over; nil when nobody else has it.
 	Source s3stream.Source
 	Config config.TopicConfig
-	// ProducerExpiration drops the state of producers that have not written for so long. Default 24 h.
-	ProducerExpiration time.Duration
+	// ProducerExpiration drops the state of producers that have not written for so long. It is asked each time, since it may change. Default 24 h.
+	ProducerExpiration func() time.Duration
 	Logger             *slog.Logger
 	// Now is the wall clock, in milliseconds since the epoch. Default time.Now.
 	Now func() int64
 }
 
 func (o Options) withDefaults() Options {
-	if o.ProducerExpiration == 0 {
-		o.ProducerExpiration = 24 * time.Hour
+	if o.ProducerExpiration == nil {
+		o.ProducerExpiration = func() time.Duration { return 24 * time.Hour }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -243,7 +243,7 @@ func (p *Partition) Close(ctx context.Context) error {
 func (p *Partition) Checkpoint() (int64, []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.mu.producers.expire(p.opts.Now() - p.opts.ProducerExpiration.Milliseconds())
+	p.mu.producers.expire(p.opts.Now() - p.opts.ProducerExpiration().Milliseconds())
 	if p.stream != nil { // else it is being opened
 		p.mu.txns.trim(p.stream.Start())
 	}
