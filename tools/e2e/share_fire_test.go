@@ -18,7 +18,7 @@ const (
 	sharePartitions = 2
 	shareWorkers    = 3
 	shareBatch      = 10 // records of a batch
-	shareBatches    = 12 // batches of a partition in a round, at least
+	shareBatches    = 12 // batches of a partition before something happens
 )
 
 // shareRecord names a record.
@@ -133,12 +133,26 @@ func (s *shareCluster) shareRound(l *shareLedger, what string, happen func()) {
 		workers = append(workers, w)
 		go w.work(ctx, l)
 	}
-	produced, happened := make(chan error, 1), make(chan struct{})
-	go func() { produced <- s.shareProduce(ctx, l, happened) }()
+	s.must(nil, s.shareProduce(ctx, l))
 	waittest.Until(s, time.Minute, what+": records are acknowledged", func() bool {
 		accepted, _ := l.unsettled()
 		return accepted > shareBatch
 	})
+	produced, happened := make(chan error, 1), make(chan struct{})
+	go func() {
+		for {
+			err := s.shareProduce(ctx, l)
+			select {
+			case <-happened:
+			default:
+				if err == nil {
+					continue
+				}
+			}
+			produced <- err
+			return
+		}
+	}()
 	happen()
 	close(happened)
 	s.must(nil, <-produced)
@@ -167,14 +181,9 @@ func (s *shareCluster) shareRound(l *shareLedger, what string, happen func()) {
 	s.Logf("%s: %d records, %d acknowledgements without a good answer so far; after %s", what, len(l.sent), len(l.accepted)-len(l.confirmed), time.Since(begun).Round(time.Millisecond))
 }
 
-// shareProduce writes the records of a round, until what happens in it has.
-func (s *shareCluster) shareProduce(ctx context.Context, l *shareLedger, happened <-chan struct{}) error {
-	for i, ended := 0, false; i < shareBatches || !ended; i++ {
-		select {
-		case <-happened:
-			ended = true
-		default:
-		}
+// shareProduce writes some batches.
+func (s *shareCluster) shareProduce(ctx context.Context, l *shareLedger) error {
+	for range shareBatches {
 		for p := range int32(sharePartitions) {
 			var list []*kgo.Record
 			for range shareBatch {
