@@ -158,7 +158,7 @@ func (m *shareHand) ask(broker int32, req kmsg.Request) (kmsg.Response, error) {
 }
 
 // tryFetch asks a broker once. A session that the broker does not know is begun anew.
-func (m *shareHand) tryFetch(broker int32) (got []string, err error) {
+func (m *shareHand) tryFetch(broker int32) (got []kmsg.ShareFetchResponseTopicPartitionAcquiredRecord, err error) {
 	req := kmsg.NewPtrShareFetchRequest()
 	group := shareName
 	req.GroupID, req.MemberID, req.ShareSessionEpoch = &group, &m.id, m.session[broker]
@@ -180,9 +180,7 @@ func (m *shareHand) tryFetch(broker int32) (got []string, err error) {
 			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
 				return nil, err
 			}
-			for _, a := range p.AcquiredRecords {
-				got = append(got, fmt.Sprintf("%d-%d/%d", a.FirstOffset, a.LastOffset, a.DeliveryCount))
-			}
+			got = append(got, p.AcquiredRecords...)
 		}
 	}
 	return got, nil
@@ -194,7 +192,9 @@ func (m *shareHand) fetch(broker int32, want ...string) {
 	var all []string
 	waittest.UntilNil(m.s, time.Minute, fmt.Sprintf("broker %d delivers %v", broker, want), func() error {
 		got, err := m.tryFetch(broker)
-		all = append(all, got...)
+		for _, a := range got {
+			all = append(all, fmt.Sprintf("%d-%d/%d", a.FirstOffset, a.LastOffset, a.DeliveryCount))
+		}
 		switch {
 		case slices.Equal(all, want):
 			return nil
