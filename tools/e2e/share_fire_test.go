@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -200,6 +201,7 @@ func (s *shareCluster) shareRound(l *shareLedger, what string, consumers []share
 	waittest.UntilNil(s, 2*time.Minute, what+": all is acknowledged", func() error {
 		lag, err := s.lag()
 		_, left := l.unsettled() // later: what is done was accepted before
+		s.nothingWrong(l)
 		switch {
 		case err != nil:
 			return err
@@ -212,11 +214,18 @@ func (s *shareCluster) shareRound(l *shareLedger, what string, consumers []share
 	})
 	stop()
 	work.Wait()
-	if len(l.wrong) > 0 {
-		s.Fatalf("%d records came again:\n%v", len(l.wrong), l.wrong)
-	}
+	s.nothingWrong(l)
 	l.settled = maps.Clone(l.sent)
 	s.Logf("%s: %d records, %d acknowledgements without a good answer so far; after %s", what, len(l.sent), len(l.accepted)-len(l.confirmed), time.Since(begun).Round(time.Millisecond))
+}
+
+func (s *shareCluster) nothingWrong(l *shareLedger) {
+	s.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.wrong) > 0 {
+		s.Fatalf("%d records came again:\n%s", len(l.wrong), strings.Join(l.wrong[:min(len(l.wrong), 10)], "\n"))
+	}
 }
 
 // shareProduce writes some batches.
