@@ -14,7 +14,7 @@ import (
 // DescribeAcls (key 29), CreateAcls (key 30), DeleteAcls (key 31), versions 1 to 3: the entries are in the metadata, the controller changes them.
 // Without an authorizer all three answer SECURITY_DISABLED, as in Kafka.
 
-const noAuthorizer = "No Authorizer is configured."
+const noAuthorizer = "No Authorizer is configured on the broker"
 
 func describeACLs(r *request) {
 	req, b := r.body.(*kmsg.DescribeACLsRequest), r.broker

@@ -130,6 +130,7 @@ func guardCreateTopics(r *request, a asker) kmsg.Response {
 		func(t *kmsg.CreateTopicsRequestTopic) kmsg.CreateTopicsResponseTopic {
 			out := kmsg.NewCreateTopicsResponseTopic()
 			out.Topic, out.ErrorCode, out.NumPartitions, out.ReplicationFactor = t.Topic, topicRefused, -1, -1
+			out.ErrorMessage = kmsg.StringPtr("Authorization failed.") // as Kafka words it
 			return out
 		})
 	if len(req.Topics) == 0 && len(denied) > 0 {

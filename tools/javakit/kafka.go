@@ -23,6 +23,8 @@ type KafkaOptions struct {
 	HeapMB int
 	// Properties replace or add to the node's server.properties.
 	Properties map[string]string
+	// Bootstrap is the host:port of a listener that Properties define. Default: that of a PLAINTEXT listener on a free port.
+	Bootstrap string
 	// JVM are further options of the virtual machine.
 	JVM []string
 	// StartTimeout bounds the time from start to the first answer. Default 90 s.
@@ -99,6 +101,9 @@ func (k *Kit) startKafka(ctx context.Context, o KafkaOptions) (*Kafka, error) {
 		JVM: append([]string{"-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"}, o.JVM...)})
 	if err != nil {
 		return nil, err
+	}
+	if o.Bootstrap != "" {
+		client = o.Bootstrap
 	}
 	n := &Kafka{Bootstrap: client, LogFile: filepath.Join(o.Dir, "kafka.log")}
 	if n.log, err = os.Create(n.LogFile); err != nil {
