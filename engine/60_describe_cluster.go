@@ -154,11 +154,13 @@ func describeLogDirs(r *request) {
 	req, b := r.body.(*kmsg.DescribeLogDirsRequest), r.broker
 	wanted := map[string]map[int32]bool{}
 	for i := range req.Topics {
-		set := map[int32]bool{}
-		for _, p := range req.Topics[i].Partitions {
-			set[p] = true
+		t := &req.Topics[i]
+		if wanted[t.Topic] == nil { // it may be named more than once
+			wanted[t.Topic] = map[int32]bool{}
 		}
-		wanted[req.Topics[i].Topic] = set
+		for _, p := range t.Partitions {
+			wanted[t.Topic][p] = true
+		}
 	}
 	dir := kmsg.NewDescribeLogDirsResponseDir()
 	dir.Dir, dir.TotalBytes, dir.UsableBytes = b.cfg.LogDirs[0], -1, -1
