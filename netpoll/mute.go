@@ -101,7 +101,7 @@ func (s *Server) unmuteDue() {
 	var due []*Conn
 	for len(m.list) > 0 && !m.list[0].mute.at.After(now) {
 		c := heap.Pop(&m.list).(*Conn)
-		c.rxTime.Store(now.UnixMilli()) // idle from now on
+		c.rxTime.Store(s.now.Load()) // idle from now on
 		c.muted.Store(false)
 		due = append(due, c)
 	}

@@ -19,8 +19,11 @@ func (s *Server) sweep() {
 	if s.opts.IdleTimeout > 0 {
 		shortest = min(shortest, s.opts.IdleTimeout)
 	}
-	tick := time.NewTicker(min(max(shortest/8, 5*time.Millisecond), time.Second))
+	period := min(max(shortest/8, 5*time.Millisecond), time.Second)
+	tick := time.NewTicker(period)
 	defer tick.Stop()
+	last, begun := time.Now(), s.now.Load()
+	var ran time.Duration
 	var list []*Conn
 	var shortSince int64 // when connections began to wait for inbound memory; 0: none waits
 	for {
@@ -29,7 +32,10 @@ func (s *Server) sweep() {
 			return
 		case <-tick.C:
 		}
-		now := time.Now().UnixMilli()
+		wall := time.Now()
+		ran += counted(wall.Sub(last), period)
+		last = wall
+		now := begun + ran.Milliseconds()
 		s.now.Store(now)
 		lane, waiting := s.inbound.contended()
 		if !waiting {
@@ -47,6 +53,10 @@ func (s *Server) sweep() {
 		}
 	}
 }
+
+// counted is how far the coarse clock goes on. While this process does not run, because it is stopped or its machine has no time for it, it hears nobody: that is no
+// silence of its peers.
+func counted(elapsed, period time.Duration) time.Duration { return min(elapsed, period+period/4) }
 
 // judge closes c if it has outstayed one of the timeouts. shortSince is since when connections wait for inbound memory (0:
 // none does); lane says that they wait for c.
