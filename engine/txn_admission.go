@@ -2,6 +2,7 @@ package engine
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -54,11 +55,19 @@ func (op *produceOp) producerOf(records []byte) txn.Producer {
 	return txn.Producer{ID: string(op.request.TransactionalID), ProducerID: batch.ProducerID(), ProducerEpoch: batch.ProducerEpoch()}
 }
 
+// verifiesTransactions reports whether the coordinator is asked about partitions that a transaction has to have added before. It may be changed at run time.
+func (b *Broker) verifiesTransactions() bool {
+	if text, ok := b.dynamicConfig()("transaction.partition.verification.enable"); ok {
+		return strings.EqualFold(text, "true")
+	}
+	return b.cfg.Producer.TransactionPartitionVerification
+}
+
 // verify offers a batch that would open a transaction again if the coordinator is here and knows enough. ended: the answer is set, or will be by admit.
 func (op *produceOp) verify(part *partition.Partition, rp *kproto.ProducePartition, result *kproto.ProduceResult, verified partition.Verified) (a partition.Appended, ended bool) {
 	b := op.broker
 	verified.Added = op.header.Version >= produceAdds
-	if !verified.Added && !b.cfg.Producer.TransactionPartitionVerification {
+	if !verified.Added && !b.verifiesTransactions() {
 		return op.offer(part, rp.Records, verified), false
 	}
 	codes, code := b.txns.Verify(op.producerOf(rp.Records), []txn.TopicPartition{{Topic: part.Topic, Index: part.Index}})
@@ -169,7 +178,7 @@ func txnOffsetCommit(r *request) {
 	case p.InTransaction(req.ProducerID, req.ProducerEpoch):
 		b.groups.TxnOffsetCommit(r.client(), req, partition.NotVerified.At, r.reply)
 		return
-	case !adds && !b.cfg.Producer.TransactionPartitionVerification:
+	case !adds && !b.verifiesTransactions():
 		b.groups.TxnOffsetCommit(r.client(), req, verified, r.reply)
 		return
 	}
