@@ -62,6 +62,14 @@ func (a asker) topic(op kmsg.ACLOperation, name string) bool {
 	return a.by.Allowed(a.who, op, kmsg.ACLResourceTypeTopic, name)
 }
 
+// hidden reports whether the client may not see one of the topics.
+func (a asker) hidden(topics []string) bool {
+	return slices.ContainsFunc(topics, func(topic string) bool { return !a.topic(opDescribe, topic) })
+}
+
+// hiddenTopics is what is said in the place of a group that has such a topic, in Kafka's words.
+const hiddenTopics = "The group has described topic(s) that the client is not authorized to describe."
+
 func (a asker) group(op kmsg.ACLOperation, name string) bool {
 	return a.by.Allowed(a.who, op, kmsg.ACLResourceTypeGroup, name)
 }

@@ -249,7 +249,7 @@ func guardConsumerGroupHeartbeat(r *request, a asker) kmsg.Response {
 	switch {
 	case !a.group(opRead, req.Group):
 		resp.ErrorCode = groupRefused
-	case slices.ContainsFunc(req.SubscribedTopicNames, func(topic string) bool { return !a.topic(opDescribe, topic) }):
+	case a.hidden(req.SubscribedTopicNames):
 		resp.ErrorCode = topicRefused
 	default:
 		return nil
@@ -274,8 +274,7 @@ func guardConsumerGroupDescribe(r *request, a asker) kmsg.Response {
 		for i := range p.Groups {
 			g := &p.Groups[i]
 			if slices.ContainsFunc(g.Members, func(m kmsg.ConsumerGroupDescribeResponseGroupMember) bool { return hidesTopic(a, &m) }) {
-				message := "The group has described topic(s) that the client is not authorized to describe."
-				g.ErrorCode, g.ErrorMessage, g.Members = topicRefused, &message, nil
+				g.ErrorCode, g.ErrorMessage, g.Members = topicRefused, kmsg.StringPtr(hiddenTopics), nil
 			}
 			g.AuthorizedOperations = a.narrow(g.AuthorizedOperations, kmsg.ACLResourceTypeGroup, g.Group)
 		}
@@ -286,7 +285,7 @@ func guardConsumerGroupDescribe(r *request, a asker) kmsg.Response {
 
 // hidesTopic reports whether a member has to do with a topic that the client may not see.
 func hidesTopic(a asker, m *kmsg.ConsumerGroupDescribeResponseGroupMember) bool {
-	if slices.ContainsFunc(m.SubscribedTopics, func(topic string) bool { return !a.topic(opDescribe, topic) }) {
+	if a.hidden(m.SubscribedTopics) {
 		return true
 	}
 	for _, assigned := range []kmsg.Assignment{m.Assignment, m.TargetAssignment} {

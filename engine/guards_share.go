@@ -15,7 +15,7 @@ func guardShareGroupHeartbeat(r *request, a asker) kmsg.Response {
 	switch {
 	case !a.group(opRead, req.GroupID):
 		resp.ErrorCode = groupRefused
-	case slices.ContainsFunc(req.SubscribedTopicNames, func(topic string) bool { return !a.topic(opDescribe, topic) }):
+	case a.hidden(req.SubscribedTopicNames):
 		resp.ErrorCode = topicRefused
 	default:
 		return nil
@@ -40,8 +40,7 @@ func guardShareGroupDescribe(r *request, a asker) kmsg.Response {
 		for i := range p.Groups {
 			g := &p.Groups[i]
 			if slices.ContainsFunc(g.Members, func(m kmsg.ShareGroupDescribeResponseGroupMember) bool { return hidesShared(a, &m) }) {
-				message := "The group has described topic(s) that the client is not authorized to describe."
-				g.ErrorCode, g.ErrorMessage, g.Members = topicRefused, &message, nil
+				g.ErrorCode, g.ErrorMessage, g.Members = topicRefused, kmsg.StringPtr(hiddenTopics), nil
 			}
 			g.AuthorizedOperations = a.narrow(g.AuthorizedOperations, kmsg.ACLResourceTypeGroup, g.GroupID)
 		}
@@ -52,7 +51,7 @@ func guardShareGroupDescribe(r *request, a asker) kmsg.Response {
 
 // hidesShared reports whether a member has to do with a topic that the client may not see.
 func hidesShared(a asker, m *kmsg.ShareGroupDescribeResponseGroupMember) bool {
-	return slices.ContainsFunc(m.SubscribedTopicNames, func(topic string) bool { return !a.topic(opDescribe, topic) }) ||
+	return a.hidden(m.SubscribedTopicNames) ||
 		slices.ContainsFunc(m.Assignment.TopicPartitions, func(t kmsg.ShareGroupDescribeResponseGroupMemberAssignmentTopicPartition) bool {
 			return !a.topic(opDescribe, t.Topic)
 		})

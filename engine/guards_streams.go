@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"slices"
-
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -14,7 +12,7 @@ func guardStreamsGroupHeartbeat(r *request, a asker) kmsg.Response {
 	switch {
 	case !a.group(opRead, req.Group):
 		resp.ErrorCode = groupRefused
-	case prohibitedTopics(req) == "" && slices.ContainsFunc(streamsTopics(req.Topology), func(topic string) bool { return !a.topic(opDescribe, topic) }):
+	case prohibitedTopics(req) == "" && a.hidden(streamsTopics(req.Topology)):
 		resp.ErrorCode = topicRefused
 	default:
 		return nil
@@ -38,7 +36,7 @@ func guardStreamsGroupDescribe(r *request, a asker) kmsg.Response {
 		p := resp.(*kmsg.StreamsGroupDescribeResponse)
 		for i := range p.Groups {
 			g := &p.Groups[i]
-			if g.Topology != nil && slices.ContainsFunc(describedTopics(g.Topology), func(topic string) bool { return !a.topic(opDescribe, topic) }) {
+			if g.Topology != nil && a.hidden(describedTopics(g.Topology)) {
 				message := "The described group uses topics that the client is not authorized to describe."
 				hidden := kmsg.NewStreamsGroupDescribeResponseGroup()
 				hidden.Group, hidden.ErrorCode, hidden.ErrorMessage = g.Group, topicRefused, &message

@@ -2,14 +2,15 @@ package loglevel
 
 import (
 	"log/slog"
+	"maps"
 	"slices"
 )
 
-// Names are the levels that can be set, as Kafka lists them.
-var Names = []string{"DEBUG", "ERROR", "FATAL", "INFO", "TRACE", "WARN"}
-
 // Nothing is written at the two levels that slog has no name for: FATAL silences a log, TRACE is as good as DEBUG.
 var levels = map[string]slog.Level{"TRACE": slog.LevelDebug - 4, "DEBUG": slog.LevelDebug, "INFO": slog.LevelInfo, "WARN": slog.LevelWarn, "ERROR": slog.LevelError, "FATAL": slog.LevelError + 4}
+
+// Names are the levels that can be set, by the alphabet.
+var Names = slices.Sorted(maps.Keys(levels))
 
 // Level is the level of a log and of all loggers that come from it. Any goroutine may use it.
 type Level struct{ v slog.LevelVar }
@@ -35,7 +36,10 @@ func (l *Level) String() string {
 }
 
 // Valid reports whether there is a level of the name.
-func Valid(name string) bool { return slices.Contains(Names, name) }
+func Valid(name string) bool {
+	_, ok := levels[name]
+	return ok
+}
 
 // handler writes what its level lets through.
 type handler struct {
